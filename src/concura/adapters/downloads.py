@@ -1,0 +1,108 @@
+"""Taking public data files from the internet, each with its pinned digest.
+
+A file is written only when its SHA-256 is the pinned one, and then at once and whole: a broken
+connection or a changed file leaves nothing behind.
+
+This module does NOT decide where files belong and does NOT follow a redirect to another scheme.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from concura.adapters.folders import atomic_write, disk
+from concura.errors import DownloadInvalid
+
+__all__ = ["HEART_DISEASE_FILES", "HEART_DISEASE_URL", "get_heart_disease"]
+
+HEART_DISEASE_URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/heart-disease/"
+# name -> (SHA-256, size in bytes) of UCI's files (doi 10.24432/C52P4X, CC BY 4.0).
+HEART_DISEASE_FILES: Mapping[str, tuple[str, int]] = {
+    "processed.cleveland.data": (
+        "a74b7efa387bc9d108d7d0115d831fe9b414b29ae7124f331b622b4efa0427c8",
+        18_461,
+    ),
+    "processed.hungarian.data": (
+        "d1ad108f785768cd3d7e82dc522e6f5a61eea93cccfb3a46ee8076f73fc3d796",
+        10_263,
+    ),
+    "processed.switzerland.data": (
+        "834a405ccf5b66ab4056bb77794adc8df0b7125186454c0a1d002d33c6c3b314",
+        4_109,
+    ),
+    "processed.va.data": (
+        "e7c93d8d0d2acdadfa4c5e8de768e2191e7f618b952e29623f1f0d5949ff6b8f",
+        6_737,
+    ),
+}
+_TIMEOUT_S = 20.0
+
+Progress = Callable[[str, int, int], None]
+
+
+def get_heart_disease(
+    target: Path, *, base_url: str = HEART_DISEASE_URL, progress: Progress | None = None
+) -> list[Path]:
+    """Take UCI's four processed heart disease files.
+
+    Args:
+        target: folder for them; made when missing. Files that are there and right are kept.
+        base_url: where the files lie, http or https.
+        progress: called with (file name, files done, files in all) before each file.
+
+    Returns:
+        The paths of the four files.
+
+    Raises:
+        DownloadInvalid: no answer, another answer than 200, or another digest.
+        FolderUnusable: the folder cannot be written.
+        StoreFull: the disk is full.
+
+    Example:
+        >>> get_heart_disease(Path("heart"))[0].name  # doctest: +SKIP
+        'processed.cleveland.data'
+    """
+    with disk(target):
+        target.mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    with httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True, max_redirects=3) as client:
+        for done, (name, (digest, size)) in enumerate(HEART_DISEASE_FILES.items()):
+            if progress is not None:
+                progress(name, done, len(HEART_DISEASE_FILES))
+            path = target / name
+            if not _is_there(path, digest, size):
+                data = _take(client, base_url.rstrip("/") + "/" + name, name, size)
+                if hashlib.sha256(data).hexdigest() != digest:
+                    raise DownloadInvalid("digest", file=name)
+                atomic_write(path, data, mode=0o644)
+            paths.append(path)
+    return paths
+
+
+def _is_there(path: Path, digest: str, size: int) -> bool:
+    with disk(path.parent):
+        if not path.is_file() or path.stat().st_size != size:
+            return False
+        return hashlib.sha256(path.read_bytes()).hexdigest() == digest
+
+
+def _take(client: httpx.Client, url: str, name: str, size: int) -> bytes:
+    host = urlsplit(url).hostname or "-"
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise DownloadInvalid("url", file=name)
+    data = bytearray()
+    try:
+        with client.stream("GET", url) as reply:
+            if reply.status_code != httpx.codes.OK:
+                raise DownloadInvalid("status", file=name, host=host, status=reply.status_code)
+            for chunk in reply.iter_bytes():
+                data += chunk
+                # The size is pinned with the digest: nothing longer is worth reading.
+                if len(data) > size:
+                    raise DownloadInvalid("size", file=name)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise DownloadInvalid("network", file=name, host=host) from error
+    return bytes(data)

@@ -1,0 +1,267 @@
+"""`concura node init|join|serve|admit`: a hospital's node.
+
+Two commands join a consortium: `init` makes keys, certificate and card; `join` takes an invitation,
+shows its words, and signs the genesis as a founder or applies to those who are in.
+
+This module does NOT know what the node does.
+"""
+
+import argparse
+import asyncio
+import http.client
+import json
+import os
+import re
+import secrets
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+
+from concura.adapters.certificates import (
+    authority,
+    certificate,
+    client_context,
+    create_authority,
+    issue,
+    tls_fingerprint,
+)
+from concura.adapters.folders import atomic_write, claim, enter, log_file
+from concura.adapters.http_hub import HttpHub, error_of
+from concura.adapters.keys_file import FileKeyStore
+from concura.adapters.logs import configure_logs
+from concura.adapters.running import read_run, serving
+from concura.adapters.system import SystemClock, SystemRandomness, harden_process
+from concura.canonical import encode
+from concura.cli.loop import run_until_stopped
+from concura.cli.options import Parser, add_actions, folder, run_action
+from concura.cli.output import Output
+from concura.errors import (
+    FolderUnusable,
+    InvitationInvalid,
+    NodeUnreachable,
+    NotRunning,
+    UsageInvalid,
+    say,
+)
+from concura.hospital import Invitation, apply, found, read_invitation
+from concura.ledger import MemberCard, words
+from concura.limits import INVITATION_MAX_BYTES, NAME_MAX_CHARS
+from concura.profiles import card_of, load_settings, open_node, pem_of
+from concura.types import Digest, MemberId
+from concura.web.node_api import node_app
+from concura.web.serving import bind, serve
+
+__all__ = ["ask", "configure", "run"]
+
+_LOOPBACK = "127.0.0.1"
+_PATIENCE_S = 130.0
+
+
+def configure(parser: Parser) -> None:
+    """Add the second words of `node`."""
+    add_actions(
+        parser,
+        {
+            "init": (_configure_init, _init),
+            "join": (_configure_join, _join),
+            "serve": (_configure_serve, _serve),
+            "admit": (_configure_admit, _admit),
+        },
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the second word."""
+    return run_action(options)
+
+
+def _configure_init(parser: Parser) -> None:
+    parser.add_argument("folder", type=folder)
+    parser.add_argument("--member", required=True, metavar="ID")
+    parser.add_argument("--name", required=True, metavar="TEXT")
+
+
+def _configure_join(parser: Parser) -> None:
+    parser.add_argument("folder", type=folder)
+    parser.add_argument("--invitation", type=folder, required=True, metavar="FILE")
+    parser.add_argument("--words", metavar="TEXT")
+
+
+def _configure_serve(parser: Parser) -> None:
+    parser.add_argument("folder", type=folder)
+
+
+def _configure_admit(parser: Parser) -> None:
+    parser.add_argument("folder", type=folder)
+    parser.add_argument("applicant", metavar="ID")
+
+
+def _init(options: argparse.Namespace) -> int:
+    output: Output = options.output
+    place: Path = options.folder
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", options.member):
+        raise UsageInvalid(detail=say("cli.usage.member", options.lang))
+    if not 0 < len(options.name) <= NAME_MAX_CHARS or not options.name.isprintable():
+        raise UsageInvalid(detail=say("cli.usage.name", options.lang, most=NAME_MAX_CHARS))
+    claim(place, "node")
+    path = place / "card.json"
+    if path.exists():
+        raise FolderUnusable("finished", folder=str(place))
+    now = datetime.now(UTC)  # noqa: TID251 - a command's own clock
+    keys = place / "keys"
+    store = FileKeyStore.open(keys) if keys.exists() else FileKeyStore.create(keys)
+    if not (place / "tls" / "ca.pem").exists():
+        create_authority(place / "tls", options.name, now=now)
+    issue(place / "tls", names=[options.member], now=now, server=False)
+    card = MemberCard(
+        member=MemberId(options.member),
+        name=options.name,
+        sign=store.public("sign"),
+        wrap=store.public("wrap"),
+        witness=store.public("witness"),
+        tls=tls_fingerprint(certificate(place / "tls")),
+        authority=ssl.PEM_cert_to_DER_cert(authority(place / "tls").decode("ascii")),
+    )
+    # The card comes last: where it stands, all that it names stands too.
+    atomic_write(path, encode(card.to_json()) + b"\n", mode=0o644)
+    output.say("node.made", name=options.name, path=str(path))
+    output.object({"card": str(path), "words": words(card.digest)})
+    return 0
+
+
+def _join(options: argparse.Namespace) -> int:
+    output: Output = options.output
+    place: Path = options.folder
+    enter(place, "node")
+    card = card_of(place)
+    data = _read(options.invitation)
+    invitation = read_invitation(data)
+    output.say("node.words", words=invitation.words)
+    if options.words is not None and options.words.split() != invitation.words.split():
+        raise InvitationInvalid("words")
+    held = place / "invitation.json"
+    if held.exists() and read_invitation(held.read_bytes()).genesis != invitation.genesis:
+        raise FolderUnusable("finished", folder=str(place))
+    is_founder = any(one.member == card.member for one in invitation.genesis.founders)
+    asyncio.run(_sign_up(place, card, invitation, is_founder=is_founder))
+    # Kept last: a node with an invitation has joined.
+    atomic_write(held, data)
+    if is_founder:
+        output.say("node.founded", name=card.name)
+    else:
+        output.say("node.applied", name=card.name, words=words(card.digest))
+    output.object({"member": card.member, "is_founder": is_founder, "words": invitation.words})
+    return 0
+
+
+async def _sign_up(
+    place: Path, card: MemberCard, invitation: Invitation, *, is_founder: bool
+) -> None:
+    keys = FileKeyStore.open(place / "keys")
+    # Without its certificate: the hub does not know an applicant's authority yet.
+    context = client_context(place / "tls", pem_of(invitation.authority), presents=False)
+    hub = HttpHub(invitation.url, context)
+    try:
+        if is_founder:
+            await found(card, invitation.genesis, hub=hub, keys=keys)
+        else:
+            await apply(
+                card,
+                invitation.genesis,
+                hub=hub,
+                keys=keys,
+                clock=SystemClock(),
+                randomness=SystemRandomness(),
+            )
+    finally:
+        await hub.close()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(INVITATION_MAX_BYTES + 1)
+    except OSError as error:
+        raise InvitationInvalid("unreadable", file=str(path)) from error
+
+
+def _serve(options: argparse.Namespace) -> int:
+    place: Path = options.folder
+    harden_process()
+    enter(place, "node")
+    settings = load_settings(place, environment=os.environ).settings
+    configure_logs(
+        log_file(place),
+        level=settings.log_level,
+        max_bytes=settings.log_max_bytes,
+        keep=settings.log_keep,
+    )
+    with serving(place) as mark, bind(_LOOPBACK, settings.node_port) as listener:
+        port = listener.getsockname()[1]
+        token = secrets.token_urlsafe(32)
+        with open_node(place, settings) as node:
+
+            async def main(stop: asyncio.Event) -> None:
+                def started() -> None:
+                    mark.ready(port=port, token=token)
+                    options.output.say("node.serving", member=node.me, port=port)
+
+                await serve(node_app(node, token), listener, started=started, stop=stop)
+
+            run_until_stopped(main, beside=node.run)
+    return 0
+
+
+def _admit(options: argparse.Namespace) -> int:
+    output: Output = options.output
+    enter(options.folder, "node")
+    answer = ask(options.folder, "POST", f"/members/{options.applicant}", lang=options.lang)
+    digest = Digest(str(answer["card_digest"]))
+    output.say("node.voted", member=options.applicant, words=words(digest))
+    output.object(answer)
+    return 0
+
+
+def ask(
+    place: Path,
+    method: str,
+    path: str,
+    body: dict[str, object] | None = None,
+    *,
+    lang: str = "en",
+) -> dict[str, object]:
+    """Ask the node that serves a folder, over its loopback port.
+
+    Args:
+        place: the node's folder.
+        method: HTTP method.
+        path: path and query.
+        body: JSON body.
+        lang: language of its answers.
+
+    Returns:
+        Its answer.
+
+    Raises:
+        NotRunning: nothing serves the folder.
+        NodeUnreachable: it does not answer.
+        ConcuraError: what the node said.
+    """
+    found_run = read_run(place)
+    if found_run is None:
+        raise NotRunning(folder=str(place))
+    headers = {"Authorization": f"Bearer {found_run.token}", "Accept-Language": lang}
+    link = http.client.HTTPConnection(_LOOPBACK, found_run.port, timeout=_PATIENCE_S)
+    try:
+        link.request(method, path, body=json.dumps(body or {}), headers=headers)
+        reply = link.getresponse()
+        data = reply.read()
+    except (OSError, http.client.HTTPException) as error:
+        detail = type(error).__name__
+        raise NodeUnreachable(folder=str(place), detail=detail) from error
+    finally:
+        link.close()
+    if reply.status >= 400:
+        raise error_of(data, str(place))
+    answer: dict[str, object] = json.loads(data) if data else {}
+    return answer

@@ -1,0 +1,1 @@
+"""Packaged tables and compiled definitions; no logic."""

@@ -1,0 +1,3 @@
+"""Words of the story area."""
+
+WORDS: dict[str, tuple[str, str]] = {}

@@ -1,0 +1,494 @@
+"""Sharing one patient's record with another hospital: ask, answer, receive.
+
+Both sides do each step so that a kill in between is mended by doing it again: mail stays at the hub
+until it is dealt with, and what was sealed is kept until it is sent.
+
+It does NOT decide about consent: the ledger does, at the entry's place in the order.
+"""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+
+from concura.canonical import b64decode, b64encode, decode, encode
+from concura.errors import (
+    AccessRefused,
+    ConcuraError,
+    EntryRefused,
+    EnvelopeRefused,
+    NetworkError,
+    NotMember,
+)
+from concura.hospital.enter import Enter
+from concura.hospital.watch import Watch
+from concura.ledger import MemberCard, consent, members, transfer
+from concura.ports import AccessRecord, MailItem, NodePorts
+from concura.records import check_resource
+from concura.sealing import (
+    CONTENT_KEY_BYTES,
+    IV_BYTES,
+    SALT_BYTES,
+    Context,
+    Record,
+    check_context,
+    check_digest,
+    check_recipient,
+    fingerprint,
+    parse,
+    pseudonym,
+    seal,
+    signing_input,
+    unseal,
+    verify,
+)
+from concura.sharing import (
+    PARCEL_TYPE,
+    REQUEST_TYPE,
+    RecordRequest,
+    decode_request,
+    encode_request,
+    open_parcel,
+    pack,
+)
+from concura.types import ConsentId, JsonObject, MemberId, PatientId, TransferId
+
+__all__ = ["Share"]
+
+_log = logging.getLogger(__name__)
+
+_MAIL_CURSOR = "mail/cursor"
+_RETRY_S = 0.5
+# Given for an unknown patient as for a missing consent: the answer must not tell who is a patient.
+_NO_CONSENT = "consent.none"
+
+
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """A sealed object ready to go, as it is kept until it is sent."""
+
+    consent: str
+    digest: str
+    data: bytes
+
+
+class Share:
+    """Asks for, gives out and takes in patients' records.
+
+    Args:
+        me: this member.
+        watch: the verified ledger.
+        enter: enters this member's entries.
+        ports: the world.
+        wait_s: seconds that one long poll may last.
+    """
+
+    def __init__(
+        self,
+        me: MemberId,
+        watch: Watch,
+        enter: Enter,
+        ports: NodePorts,
+        *,
+        wait_s: float = 25.0,
+    ) -> None:
+        self._me = me
+        self._watch = watch
+        self._enter = enter
+        self._hub = ports.hub
+        self._store = ports.store
+        self._records = ports.records
+        self._access = ports.access
+        self._keys = ports.keys
+        self._clock = ports.clock
+        self._randomness = ports.randomness
+        self._wait_s = wait_s
+
+    # --- consent -------------------------------------------------------------------------------
+
+    async def grant(
+        self, patient: PatientId, *, reader: MemberId, purpose: str, not_after_ms: int
+    ) -> ConsentId:
+        """Enter a patient's consent for one reader and purpose.
+
+        Returns:
+            The consent's id.
+
+        Raises:
+            NotFound: no such patient here.
+            EntryRefused: the contract says no.
+        """
+        subject = pseudonym(
+            self._records.pseudonym_key(patient),
+            chain=self._chain,
+            purpose=purpose,
+            holder=self._me,
+            reader=reader,
+        )
+        consent_id = ConsentId(self._randomness.draw(16).hex())
+        fact = encode({"patient": patient, "reader": reader, "purpose": purpose})
+        # Kept before it is entered: a consent on the ledger that nobody can tell the patient of
+        # could never be used or revoked.
+        await self._store.put_fact(f"consent/{consent_id}", fact)
+        await self._enter.enter(
+            "consent.grant",
+            {
+                "purpose": purpose,
+                "reader": reader,
+                "not_after_ms": not_after_ms,
+                "consents": [{"id": consent_id, "subject": subject}],
+            },
+        )
+        return consent_id
+
+    async def revoke(self, consents: list[ConsentId]) -> None:
+        """Enter that consents end here."""
+        await self._enter.enter("consent.revoke", {"consents": list(consents)})
+
+    # --- the reader asks -----------------------------------------------------------------------
+
+    async def request(
+        self, holder: MemberId, request: RecordRequest, *, purpose: str
+    ) -> TransferId:
+        """Ask another hospital for a patient's record.
+
+        Returns:
+            The transfer's id; `status` tells how it goes on.
+
+        Raises:
+            HubDishonest: the hub's directory holds another key for the holder than the ledger.
+            EntryRefused: the contract says no.
+        """
+        transfer_id = TransferId(self._randomness.draw(16).hex())
+        card = await self.card(holder)
+        data = self._seal(
+            encode_request(request),
+            to=card,
+            media_type=REQUEST_TYPE,
+            transfer_id=transfer_id,
+            consent_id="",
+            purpose=purpose,
+        )
+        digest = hashlib.sha256(data).hexdigest()
+        body = {
+            "transfer": transfer_id,
+            "holder": holder,
+            "purpose": purpose,
+            "request_digest": digest,
+        }
+        await self._store.put_fact(
+            f"wish/{transfer_id}", encode({"to": holder, "data": b64encode(data)})
+        )
+        await self._enter.enter("transfer.request", body)
+        await self._hub.send(holder, "request", transfer_id, data)
+        await self._store.delete_fact(f"wish/{transfer_id}")
+        return transfer_id
+
+    async def card(self, member: MemberId) -> MemberCard:
+        """Return a member's card: from the hub's directory, if the ledger says the same.
+
+        Raises:
+            NotMember: the ledger knows no such active member.
+            HubDishonest: the directory shows another card; it is kept as evidence.
+        """
+        known = members(self._watch.chain.state).get(member)
+        if known is None:
+            raise NotMember(who=member, detail="the ledger has no such active member")
+        shown = await self._hub.card(member)
+        if shown != encode(known.to_json()):
+            await self._watch.accuse(
+                "card", {"card": b64encode(shown)}, f"another key for {member}"
+            )
+        return known
+
+    def status(self, transfer_id: TransferId) -> JsonObject:
+        """Return how a transfer stands, by the verified ledger and this node's own facts."""
+        entry = self._entry(transfer_id)
+        arrived = self._store.fact(f"arrived/{transfer_id}")
+        status = "sent" if entry is None else str(entry["status"])
+        return {
+            "transfer": transfer_id,
+            "status": status,
+            "reason": None if entry is None else entry.get("reason"),
+            "digest": None if entry is None else entry.get("digest"),
+            "arrived": None if arrived is None else decode(arrived),
+        }
+
+    async def until_settled(self, transfer_id: TransferId, seconds: float) -> JsonObject:
+        """Wait until a transfer was refused, or delivered and acknowledged."""
+        await self._watch.bell.until(
+            lambda: self.status(transfer_id)["status"] in {"refused", "acknowledged"}, seconds
+        )
+        return self.status(transfer_id)
+
+    # --- mail ----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Deal with mail for ever."""
+        while True:
+            try:
+                await self._resend_wishes()
+                await self.step(self._wait_s)
+            except NetworkError:
+                await self._clock.sleep(_RETRY_S)
+            except ConcuraError as error:
+                _log.warning("mail failed error=%s why=%s", error.slug, error.why)
+                await self._clock.sleep(_RETRY_S)
+
+    async def _resend_wishes(self) -> None:
+        """Hand in requests whose entry stands but whose mail did not leave before a kill."""
+        for name, fact in self._store.facts("wish/").items():
+            transfer_id = TransferId(name.removeprefix("wish/"))
+            if self._entry(transfer_id) is None:
+                continue
+            wish = decode(fact)
+            await self._hub.send(
+                MemberId(wish["to"]), "request", transfer_id, b64decode(wish["data"])
+            )
+            await self._store.delete_fact(name)
+
+    async def step(self, wait_s: float = 0.0) -> None:
+        """Take and answer what lies in the mailbox."""
+        cursor = int((self._store.fact(_MAIL_CURSOR) or b"0").decode())
+        for item in await self._hub.mail(cursor, wait_s=wait_s):
+            try:
+                await self._deal_with(item)
+            except NetworkError:
+                raise
+            except ConcuraError as error:
+                # What cannot be opened or is not allowed is dropped, with its reason in the log:
+                # it must not hold up the mail behind it.
+                _log.warning(
+                    "mail refused kind=%s error=%s why=%s", item.kind, error.slug, error.why
+                )
+            await self._store.put_fact(_MAIL_CURSOR, str(item.number).encode())
+            await self._hub.delete_mail(item.number)
+
+    async def _deal_with(self, item: MailItem) -> None:
+        # Mail can outrun the ledger: its entry is accepted, and stands in a block within a second.
+        await self._watch.bell.until(lambda: self._entry(item.transfer) is not None, self._wait_s)
+        entry = self._entry(item.transfer)
+        if entry is None:
+            raise AccessRefused("ledger", detail="no ledger entry names this transfer")
+        if item.kind == "request" and entry["holder"] == self._me:
+            await self._answer(item, entry)
+        elif item.kind == "record" and entry["reader"] == self._me:
+            await self._receive(item)
+
+    def _open(self, item: MailItem, *, sender: MemberId, consent_id: str, purpose: str) -> Record:
+        """Open a sealed object in the numbered steps of docs/spec/envelope.md."""
+        sealed = parse(item.data)
+        mine = fingerprint(self._keys.public("wrap"))
+        opened = unseal(sealed, self._keys.unwrap(sealed.encrypted_key(mine)))
+        card = members(self._watch.chain.state).get(sender)
+        if card is None:
+            raise NotMember(who=sender, detail="the ledger has no such active member")
+        record = verify(opened, sender_public=card.sign)
+        check_context(
+            record,
+            chain=self._chain,
+            transfer=item.transfer,
+            consent=consent_id,
+            purpose=purpose,
+            sender=sender,
+        )
+        check_recipient(record, mine)
+        return record
+
+    async def _compare(self, record: Record) -> None:
+        """Compare the sender's view of the ledger with ours: this joins split worlds."""
+        if record.context.checkpoint:
+            await self._watch.compare(record.context.checkpoint.encode())
+
+    # --- the holder answers --------------------------------------------------------------------
+
+    async def _answer(self, item: MailItem, entry: JsonObject) -> None:
+        if entry["status"] != "requested":
+            return
+        reader = MemberId(entry["reader"])
+        if hashlib.sha256(item.data).hexdigest() != entry["request_digest"]:
+            raise EnvelopeRefused("digest", step=2, detail="another request than on the ledger")
+        record = self._open(item, sender=reader, consent_id="", purpose=entry["purpose"])
+        await self._compare(record)
+        parcel = self._kept(item.transfer)
+        if parcel is None:
+            parcel = await self._prepare(record, item, reader=reader, purpose=entry["purpose"])
+        if parcel is None:
+            await self._refuse(item.transfer, _NO_CONSENT)
+            return
+        offer = {
+            "transfer": item.transfer,
+            "consent": parcel.consent,
+            "digest": parcel.digest,
+        }
+        try:
+            # The law: nothing leaves before its entry is durably accepted.
+            await self._enter.enter("transfer.offer", offer)
+        except EntryRefused as error:
+            if not await self._is_offered(item.transfer, parcel.digest):
+                await self._refuse(item.transfer, error.why)
+                return
+        await self._hub.send(reader, "record", item.transfer, parcel.data)
+        await self._store.delete_fact(f"parcel/{item.transfer}")
+
+    async def _prepare(
+        self, record: Record, item: MailItem, *, reader: MemberId, purpose: str
+    ) -> _Parcel | None:
+        """Log, pack and seal a patient's record; None if no consent covers it."""
+        request = decode_request(record.body)
+        patient = self._records.by_identifier(request.system, request.value)
+        consent_id = None if patient is None else self._consent(patient, reader, purpose)
+        if patient is None or consent_id is None:
+            return None
+        token = item.transfer
+        await self._access.append(
+            [AccessRecord(self._clock.now_ms(), f"member:{reader}", "export", token, purpose)]
+        )
+        card = await self.card(reader)
+        data = self._seal(
+            pack([resource.body for resource in self._records.of_patient(patient)]),
+            to=card,
+            media_type=PARCEL_TYPE,
+            transfer_id=TransferId(item.transfer),
+            consent_id=consent_id,
+            purpose=purpose,
+        )
+        parcel = _Parcel(consent_id, parse(data).digest, data)
+        kept = {"consent": parcel.consent, "digest": parcel.digest, "data": b64encode(data)}
+        await self._store.put_fact(f"parcel/{item.transfer}", encode(kept))
+        return parcel
+
+    def _kept(self, transfer_id: str) -> _Parcel | None:
+        fact = self._store.fact(f"parcel/{transfer_id}")
+        if fact is None:
+            return None
+        kept = decode(fact)
+        return _Parcel(kept["consent"], kept["digest"], b64decode(kept["data"]))
+
+    def _consent(self, patient: PatientId, reader: MemberId, purpose: str) -> ConsentId | None:
+        """Find a consent of this patient that is active on the verified ledger.
+
+        The last word is the ledger's own: a consent that was revoked a moment ago is refused there.
+        """
+        revoked: ConsentId | None = None
+        wanted = {"patient": patient, "reader": reader, "purpose": purpose}
+        for name, fact in self._store.facts("consent/").items():
+            if decode(fact) != wanted:
+                continue
+            consent_id = ConsentId(name.removeprefix("consent/"))
+            entry = consent(self._watch.chain.state, consent_id)
+            if entry is not None and entry["status"] == "active":
+                return consent_id
+            revoked = consent_id
+        # A consent that ended is offered all the same: the ledger refuses it, by its own order,
+        # and names the rule.
+        return revoked
+
+    async def _refuse(self, transfer_id: str, reason: str) -> None:
+        await self._store.delete_fact(f"parcel/{transfer_id}")
+        await self._enter.enter("transfer.refuse", {"transfer": transfer_id, "reason": reason})
+
+    async def _is_offered(self, transfer_id: str, digest: str) -> bool:
+        """Say whether an earlier life of this node entered the very same offer."""
+        await self._watch.bell.until(
+            lambda: (self._entry(transfer_id) or {})["status"] != "requested",
+            2.0,
+        )
+        entry = self._entry(transfer_id)
+        return entry is not None and entry.get("digest") == digest
+
+    # --- the reader receives -------------------------------------------------------------------
+
+    async def _receive(self, item: MailItem) -> None:
+        await self._watch.bell.until(
+            lambda: (self._entry(item.transfer) or {})["status"] != "requested",
+            self._wait_s,
+        )
+        entry = self._entry(item.transfer)
+        if entry is None or entry["status"] not in {"offered", "acknowledged"}:
+            raise AccessRefused("ledger", detail="the ledger has no offer for this transfer")
+        check_digest(parse(item.data), entry["digest"])
+        record = self._open(
+            item,
+            sender=MemberId(entry["holder"]),
+            consent_id=entry["consent"],
+            purpose=entry["purpose"],
+        )
+        await self._compare(record)
+        resources = open_parcel(record.body)
+        await self._admit(resources, holder=entry["holder"])
+        now = self._clock.now_ms()
+        await self._access.append(
+            [
+                AccessRecord(
+                    now, f"member:{entry['holder']}", "import", item.transfer, entry["purpose"]
+                )
+            ]
+        )
+        await self._records.put(resources)
+        arrived = {
+            "from": entry["holder"],
+            "resources": len(resources),
+            "size_bytes": len(item.data),
+            "patient": next(
+                (str(r["id"]) for r in resources if r["resourceType"] == "Patient"), ""
+            ),
+        }
+        await self._store.put_fact(f"arrived/{item.transfer}", encode(arrived))
+        if entry["status"] == "offered":
+            body = {"transfer": item.transfer, "digest": entry["digest"]}
+            await self._enter.enter("transfer.acknowledge", body)
+
+    async def _admit(self, resources: list[JsonObject], *, holder: str) -> None:
+        """Check what came in; nobody may write over what is ours or another hospital's."""
+        for resource in resources:
+            check_resource(resource)
+            there = self._records.get(resource["resourceType"], resource["id"])
+            origin = b"" if there is None else self._store.fact(f"origin/{there.patient}")
+            if there is not None and origin != holder.encode():
+                raise AccessRefused(
+                    "overwrite", detail="it would write over a record of another origin"
+                )
+        for resource in resources:
+            if resource["resourceType"] == "Patient":
+                await self._store.put_fact(f"origin/{resource['id']}", holder.encode())
+
+    # --- sealing -------------------------------------------------------------------------------
+
+    def _seal(
+        self,
+        body: bytes,
+        *,
+        to: MemberCard,
+        media_type: str,
+        transfer_id: TransferId,
+        consent_id: str,
+        purpose: str,
+    ) -> bytes:
+        context = Context(
+            chain=self._chain,
+            transfer=transfer_id,
+            consent=consent_id,
+            purpose=purpose,
+            sender=self._me,
+            recipients=(fingerprint(to.wrap),),
+            checkpoint=self._watch.newest_checkpoint().decode(),
+        )
+        salt = self._randomness.draw(SALT_BYTES)
+        message = signing_input(context, body, media_type=media_type, salt=salt)
+        return seal(
+            message,
+            self._keys.sign(message),
+            context=context,
+            salt=salt,
+            recipients=[to.wrap],
+            content_key=self._randomness.draw(CONTENT_KEY_BYTES),
+            iv=self._randomness.draw(IV_BYTES),
+        )
+
+    def _entry(self, transfer_id: str) -> JsonObject | None:
+        """Return how a transfer stands on the verified ledger."""
+        return transfer(self._watch.chain.state, TransferId(transfer_id))
+
+    @property
+    def _chain(self) -> str:
+        return self._watch.chain.id

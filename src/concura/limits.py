@@ -1,0 +1,60 @@
+"""Every maximum, with its unit and its reason.
+
+This module does NOT hold settings: what an operator may change stands in `profiles.py`.
+"""
+
+__all__ = [
+    "BLOCK_MAX_BYTES",
+    "CLOCK_SKEW_MAX_MS",
+    "CONSENTS_PER_ENTRY_MAX",
+    "CONTEXT_FIELD_MAX_CHARS",
+    "CONTRIBUTION_MAX_VALUES",
+    "DIFFICULTY_MAX_BITS",
+    "ENTRIES_PER_BLOCK_MAX",
+    "ENTRY_MAX_BYTES",
+    "ENVELOPE_MAX_BYTES",
+    "INTEGER_MAX",
+    "INVITATION_MAX_BYTES",
+    "JSON_DEPTH_MAX",
+    "MAPPING_MAX_BYTES",
+    "MEDIA_TYPE_MAX_CHARS",
+    "MEMBERS_MAX",
+    "NAME_MAX_CHARS",
+    "NOTE_MAX_BYTES",
+    "RECIPIENTS_MAX",
+    "REQUEST_MAX_BYTES",
+    "RSA_MAX_BITS",
+    "RSA_MIN_BITS",
+    "TABLE_FILE_MAX_BYTES",
+    "TABLE_LINE_MAX_CHARS",
+    "TABLE_ROWS_MAX",
+]
+
+INTEGER_MAX = 2**53 - 1  # the largest integer that every JSON reader keeps exact
+JSON_DEPTH_MAX = 64  # nesting; FHIR's deepest examples reach about 15
+
+ENTRY_MAX_BYTES = 256 * 1024  # a ledger entry holds digests and ids, never documents
+BLOCK_MAX_BYTES = 16 * 1024 * 1024  # a block is sent, hashed and stored in one piece
+NOTE_MAX_BYTES = 64 * 1024          # a checkpoint with the lines of MEMBERS_MAX witnesses
+ENTRIES_PER_BLOCK_MAX = 1_000  # keeps a block, and its check, under a second
+CONSENTS_PER_ENTRY_MAX = 512  # one signature for a ward's consents, within ENTRY_MAX_BYTES
+MEMBERS_MAX = 256  # every head is co-signed by most of them
+DIFFICULTY_MAX_BITS = 28  # about 100 s of work per block on one core
+CLOCK_SKEW_MAX_MS = 60_000  # an entry's time may differ this much from the shell's clock
+
+ENVELOPE_MAX_BYTES = 64 * 1024 * 1024  # a sealed record is opened in memory
+CONTEXT_FIELD_MAX_CHARS = 65_536  # a checkpoint with MEMBERS_MAX cosignatures is about 50 kB
+MEDIA_TYPE_MAX_CHARS = 128  # RFC 6838 §4.2 names are shorter
+RSA_MIN_BITS = 3_072  # 128 bits of security (NIST SP 800-57 part 1, table 2)
+RSA_MAX_BITS = 8_192  # a larger key only costs its reader time
+RECIPIENTS_MAX = 64  # readers of one sealed record
+REQUEST_MAX_BYTES = ENVELOPE_MAX_BYTES  # the largest HTTP body that either server reads
+INVITATION_MAX_BYTES = 4 * 1024 * 1024  # genesis with MEMBERS_MAX founders and their certificates
+NAME_MAX_CHARS = 64  # a member's name must fit on a line
+
+CONTRIBUTION_MAX_VALUES = 4_000_000  # 32 MB of masked 64-bit values in one contribution
+
+TABLE_FILE_MAX_BYTES = 256 * 1024 * 1024  # a hospital's table is read in one go
+TABLE_LINE_MAX_CHARS = 65_536  # a line longer than this is no table row
+TABLE_ROWS_MAX = 2_000_000  # rows of one hospital's table
+MAPPING_MAX_BYTES = 4 * 1024 * 1024  # a mapping names columns, never patients
