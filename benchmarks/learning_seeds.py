@@ -47,7 +47,7 @@ def whas_cohorts() -> dict[str, Cohort]:
 
 
 def heart_cohorts(folder: Path) -> dict[str, Cohort]:
-    """Read the UCI files: heart disease at angiography; 0 is missing for pressure and cholesterol."""
+    """Read the UCI files: heart disease at angiography; 0 is no pressure and no cholesterol."""
     cohorts = {}
     for hospital in HOSPITALS:
         lines = (folder / f"processed.{hospital}.data").read_text("ascii").split()

@@ -65,7 +65,7 @@ class KeyStore(Protocol):
         ...
 
     def public(self, use: str) -> bytes:
-        """Return the public key for `sign` or `wrap` (SubjectPublicKeyInfo DER) or `witness` (raw)."""
+        """Return the public key for `sign`, `wrap` (SPKI in DER) or `witness` (raw)."""
         ...
 
     def sign(self, message: bytes) -> bytes:
@@ -99,7 +99,7 @@ class Miner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MailItem:
-    """One sealed object in the mailbox: who it is for, what it is, and its number in the mailbox."""
+    """One sealed object in a mailbox: who it is for, what it is, and its number there."""
 
     number: int
     recipient: MemberId
@@ -145,7 +145,7 @@ class HubStore(Protocol):
         ...
 
     async def put_mail(self, item: MailItem) -> int:
-        """Put a sealed object into a mailbox; return its number. Idempotent per transfer and kind."""
+        """Put an object into a mailbox; return its number. Idempotent per transfer and kind."""
         ...
 
     def mail(self, recipient: MemberId, after: int) -> list[MailItem]:
@@ -184,7 +184,7 @@ class HubStore(Protocol):
 
 
 class NodeStore(Protocol):
-    """What a node keeps besides health records: its replica of the ledger, receipts, outbox, jobs."""
+    """What a node keeps besides health records: replica of the ledger, receipts, outbox, jobs."""
 
     async def put_blocks(self, blocks: Sequence[tuple[Height, bytes]]) -> None:
         """Keep verified blocks. Durable when it returns."""

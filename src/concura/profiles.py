@@ -228,7 +228,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             hub_store=SqliteHubStore,
             node_store=lambda path, key: SqliteNodeStore(path, key=key),
             records=SqliteRecords,
-            access_log=lambda path, key: SqliteAccessLog(path, key=key),
+            access_log=SqliteAccessLog,
             keys=FileKeyStore.open,
             miner=ProcessMiner,
         ),

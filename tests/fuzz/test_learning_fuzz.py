@@ -16,9 +16,9 @@ from concura.learning import BOUND, Cohort, Contribution, Model, make_study, par
 one = runpy.run_path(str(Path(__file__).parent / "fuzz_learning_model.py"))["one"]
 
 
-def study():
+def study(preset="mission"):
     return make_study(
-        "mission",
+        preset,
         study_id="00",
         seed=1,
         features=("a", "b"),
@@ -42,7 +42,7 @@ VALUES = (
     | st.integers(-5, 5)
     | st.floats(-9, 9)
     | st.text(max_size=3)
-    | st.lists(st.integers(), max_size=2)
+    | st.lists(st.integers(-9, 9), max_size=2)
 )
 
 
@@ -68,13 +68,18 @@ def test_a_model_with_a_spoilt_member_is_read_as_itself_or_refused(data):
 
 
 @settings(max_examples=30)
-@given(st.integers(0, 2**32), st.sampled_from([1.0, 1e3, BOUND * 256]), st.integers(0, 10))
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from([1.0, 1e3, BOUND * 256]),
+    st.integers(0, 10),
+    st.sampled_from(["mission", "default"]),
+)
 def test_whatever_the_hub_answers_a_participant_ends_with_a_model_or_one_of_our_errors(
-    seed, size, honest
+    seed, size, honest, preset
 ):
     rng, steps, answer, count = (
         np.random.default_rng(seed),
-        participant(study(), cohort(1)),
+        participant(study(preset), cohort(1)),
         None,
         0,
     )

@@ -17,8 +17,8 @@ from concura.types import TimeMs
 
 WHAS, HEART = shipped_mappings()
 MOMENTS = st.integers(-1_000_000_000_000, 4_000_000_000_000).map(TimeMs)
-DAY_ONE = dt.datetime(1, 1, 2)  # noqa: DTZ001 - the zone is drawn beside it
-LAST_DAY = dt.datetime(9998, 12, 30)  # noqa: DTZ001 - the same
+DAY_ONE = dt.datetime(1, 1, 2)
+LAST_DAY = dt.datetime(9998, 12, 30)
 CELLS = st.text(string.digits + ".,?-e \"'\n\r\t#x", max_size=300)
 
 
@@ -42,7 +42,7 @@ def test_an_instant_is_read_as_it_was_written(moment):
 def test_instants_with_an_offset_agree_with_the_standard_library(when, offset):
     zone = dt.timezone(dt.timedelta(minutes=offset))
     text = when.replace(tzinfo=zone, microsecond=0).isoformat()
-    expected = dt.dt.fromisoformat(text) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    expected = dt.datetime.fromisoformat(text) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     assert parse_span(text, path="x")[0] == expected // dt.timedelta(milliseconds=1)
 
 

@@ -19,9 +19,13 @@ _count = itertools.count()
 def card(member):
     seed = member.encode().ljust(40, b".")
     return {
-        "member": member, "name": member.title(), "sign": b64encode(b"s" + seed),
-        "wrap": b64encode(b"w" + seed), "witness": b64encode((b"x" + seed[-31:])[:24] + seed[:8]),
-        "tls": seed.hex()[:64].ljust(64, "0"), "authority": b64encode(b"a" + seed),
+        "member": member,
+        "name": member.title(),
+        "sign": b64encode(b"s" + seed),
+        "wrap": b64encode(b"w" + seed),
+        "witness": b64encode((b"x" + seed[-31:])[:24] + seed[:8]),
+        "tls": seed.hex()[:64].ljust(64, "0"),
+        "authority": b64encode(b"a" + seed),
     }
 
 
@@ -49,7 +53,10 @@ def revoke(author=A, ids=(CONSENT,)):
 
 def request(author=B, holder=A, purpose="treatment", transfer_id=TRANSFER):
     body = {
-        "transfer": transfer_id, "holder": holder, "purpose": purpose, "request_digest": DIGEST,
+        "transfer": transfer_id,
+        "holder": holder,
+        "purpose": purpose,
+        "request_digest": DIGEST,
     }
     return call("transfer.request", author, body)
 
@@ -69,22 +76,31 @@ def acknowledge(author=B, digest=DIGEST):
 
 def open_study(author=A, participants=(A, B, C), minimum=3):
     body = {
-        "study": STUDY, "task_digest": DIGEST, "purpose": "research",
-        "participants": list(participants), "consent_height": 1, "minimum": minimum,
+        "study": STUDY,
+        "task_digest": DIGEST,
+        "purpose": "research",
+        "participants": list(participants),
+        "consent_height": 1,
+        "minimum": minimum,
     }
     return call("study.open", author, body)
 
 
 def close_round(number=1, author=A, participants=(A, B, C), metrics=None):
     body = {
-        "study": STUDY, "round": number, "participants": list(participants),
-        "model_digest": DIGEST, "metrics": {"auc": 790_000} if metrics is None else metrics,
+        "study": STUDY,
+        "round": number,
+        "participants": list(participants),
+        "model_digest": DIGEST,
+        "metrics": {"auc": 790_000} if metrics is None else metrics,
     }
     return call("round.close", author, body)
 
 
 def publish(author=A):
-    return call("model.publish", author, {"study": STUDY, "model": DIGEST, "metrics": {"auc": None}})
+    return call(
+        "model.publish", author, {"study": STUDY, "model": DIGEST, "metrics": {"auc": None}}
+    )
 
 
 def anchor(size, author=A):
@@ -154,7 +170,11 @@ REFUSALS = [
     ("member.exists", [], call("member.apply", A, {"card": card(A)})),
     ("member.not-author", [], call("member.apply", E, {"card": card(D)})),
     ("member.key-taken", [], call("member.apply", E, {"card": card(A) | {"member": E}})),
-    ("member.key-taken", [], call("member.apply", E, {"card": card(E) | {"wrap": card(E)["sign"]}})),
+    (
+        "member.key-taken",
+        [],
+        call("member.apply", E, {"card": card(E) | {"wrap": card(E)["sign"]}}),
+    ),
     ("consortium.founded", [], call("consortium.found", A, {"quorum": 1, "members": [card(E)]})),
     ("type.unknown", [], call("consent.forget", A, {})),
 ]
@@ -243,20 +263,27 @@ def test_a_study_keeps_its_rounds_and_its_model():
 
 
 def test_the_quorum_is_the_smallest_that_any_two_share_an_honest_member_in():
-    for count in range(1, 60):
-        faulty, size = (count - 1) // 3, quorum_of(count)
+    assert [quorum_of(count) for count in range(1, 8)] == [1, 2, 3, 3, 4, 4, 5]
+    for count in range(2, 60):
+        faulty, size = max(1, (count - 1) // 3), quorum_of(count)
         assert 2 * size > count + faulty >= 2 * (size - 1)
 
 
 @pytest.mark.parametrize("kind", sorted(BODIES))
 def test_a_body_with_a_member_too_many_or_too_few_is_malformed(kind):
     good = {
-        "consortium.found": {"quorum": 1, "members": [card(E)]}, "member.apply": {"card": card(E)},
-        "member.admit": admit(A, card(E)).body, "consent.grant": grant().body,
-        "consent.revoke": revoke().body, "transfer.request": request().body,
-        "transfer.offer": offer().body, "transfer.refuse": decline().body,
-        "transfer.acknowledge": acknowledge().body, "study.open": open_study().body,
-        "round.close": close_round().body, "model.publish": publish().body,
+        "consortium.found": {"quorum": 1, "members": [card(E)]},
+        "member.apply": {"card": card(E)},
+        "member.admit": admit(A, card(E)).body,
+        "consent.grant": grant().body,
+        "consent.revoke": revoke().body,
+        "transfer.request": request().body,
+        "transfer.offer": offer().body,
+        "transfer.refuse": decline().body,
+        "transfer.acknowledge": acknowledge().body,
+        "study.open": open_study().body,
+        "round.close": close_round().body,
+        "model.publish": publish().body,
         "access.anchor": anchor(1).body,
     }[kind]
     author = E if kind == "member.apply" else A

@@ -50,7 +50,6 @@ READY_TIMEOUT_S = 60.0  # a slow disk and four key pairs on one core
 STOP_GRACE_S = 10.0  # to finish a block and close the stores
 _LINE_MAX_BYTES = 64 * 1024
 PROGRAM = (sys.executable, "-P", "-m", "concura")  # -P: a json.py in the current folder stays out
-_DETACHED: list["subprocess.Popen[bytes]"] = []  # ours no longer, but Popen complains when dropped
 
 
 @dataclass(slots=True)
@@ -124,7 +123,6 @@ def start(
         _close(ready_write, life_read)
     if not lifeline:
         _close(life_write)
-        _DETACHED.append(process)
     return Child(name, process, log, ready_read, life_write if lifeline else -1)
 
 
@@ -193,6 +191,9 @@ def release(child: Child) -> None:
     """Let go of a child's pipes. Without a lifeline it runs on."""
     _close(child.ready_fd, child.lifeline_fd)
     child.ready_fd = child.lifeline_fd = -1
+    if child.process.returncode is None:
+        # Popen warns about children that outlive it; this one shall, and is no longer ours to reap.
+        child.process.returncode = 0
 
 
 class Children:

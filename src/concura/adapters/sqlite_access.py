@@ -8,6 +8,7 @@ This module does NOT anchor roots on the ledger and does NOT render AuditEvents.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -22,10 +23,12 @@ __all__ = ["SqliteAccessLog"]
 
 _SCHEMA = (
     "CREATE TABLE records (number INTEGER PRIMARY KEY, data BLOB NOT NULL)",
-    "CREATE TABLE tree (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL,"
-    " peaks BLOB NOT NULL)",
+    """CREATE TABLE tree (
+        one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, peaks BLOB NOT NULL)""",
     "INSERT INTO tree VALUES (1, 0, x'')",
 )
+# CAST: a text that someone put there must fail the comparison, not the reading.
+_TREE = "SELECT CAST(size AS INTEGER), CAST(peaks AS BLOB) FROM tree"
 _HASH_BYTES = 32
 _PAGE = 10_000  # records per read while the tree is computed again
 
@@ -68,7 +71,7 @@ class SqliteAccessLog:
         rows = [_to_bytes(record) for record in records]
 
         def job(db: apsw.Connection) -> int:
-            tree = _tree(*db.execute("SELECT size, peaks FROM tree").fetchall()[0])
+            tree = _tree(db.execute(_TREE).fetchall()[0])
             for row in rows:
                 db.execute("INSERT INTO records VALUES (?, ?)", (tree.size, row))
                 tree.append(leaf_hash(row))
@@ -91,11 +94,11 @@ class SqliteAccessLog:
         return [AccessRecord(*decode_record(row)) for row in self._rows(start, limit)]
 
     def _rows(self, start: int, limit: int) -> list[bytes]:
-        sql = "SELECT data FROM records WHERE number >= ? ORDER BY number LIMIT ?"
+        sql = "SELECT CAST(data AS BLOB) FROM records WHERE number >= ? ORDER BY number LIMIT ?"
         return [row[0] for row in self._db.read(sql, start, limit)]
 
     def _stored(self) -> CompactRange:
-        return _tree(*self._db.read("SELECT size, peaks FROM tree")[0])
+        return _tree(self._db.read(_TREE)[0])
 
     def _verify(self) -> None:
         """Compute the tree from the records and compare it with the stored one."""
@@ -103,12 +106,13 @@ class SqliteAccessLog:
         while rows := self._rows(tree.size, _PAGE):
             for row in rows:
                 tree.append(leaf_hash(row))
-        stored = self._stored()
-        if (tree.size, tree.peaks) != (stored.size, stored.peaks):
+        stored = self._db.read(_TREE)
+        if [tuple(row) for row in stored] != [(tree.size, b"".join(tree.peaks))]:
             raise StoreCorrupt("access", file=str(self._db.path))
 
 
-def _tree(size: int, peaks: bytes) -> CompactRange:
+def _tree(row: Sequence[Any]) -> CompactRange:
+    size, peaks = row
     steps = range(0, len(peaks), _HASH_BYTES)
     return CompactRange(size, [peaks[at : at + _HASH_BYTES] for at in steps])
 

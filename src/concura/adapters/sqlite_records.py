@@ -32,26 +32,30 @@ _EPOCH = 1  # keys are wrapped anew under a second epoch when a patient is erase
 
 _KEYS = (
     "CREATE TABLE epochs (epoch INTEGER PRIMARY KEY, wrapped BLOB NOT NULL)",
-    "CREATE TABLE store_keys (name TEXT PRIMARY KEY, epoch INTEGER NOT NULL,"
-    " wrapped BLOB NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE patient_keys (patient BLOB PRIMARY KEY, epoch INTEGER NOT NULL,"
-    " data BLOB NOT NULL, pseudonym BLOB NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE store_keys (
+        name TEXT PRIMARY KEY, epoch INTEGER NOT NULL, wrapped BLOB NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE patient_keys (
+        patient BLOB PRIMARY KEY, epoch INTEGER NOT NULL, data BLOB NOT NULL,
+        pseudonym BLOB NOT NULL) WITHOUT ROWID""",
 )
 # One patient's rows lie together: a whole record is read from neighbouring pages.
 _RECORDS = (
-    "CREATE TABLE resources (patient TEXT, type TEXT, id TEXT, version INTEGER, body BLOB NOT NULL,"
-    " PRIMARY KEY (patient, type, id, version)) WITHOUT ROWID",
-    "CREATE TABLE heads (type TEXT, id TEXT, version INTEGER NOT NULL, patient TEXT NOT NULL,"
-    " PRIMARY KEY (type, id)) WITHOUT ROWID",
+    """CREATE TABLE resources (
+        patient TEXT, type TEXT, id TEXT, version INTEGER, body BLOB NOT NULL,
+        PRIMARY KEY (patient, type, id, version)) WITHOUT ROWID""",
+    """CREATE TABLE heads (
+        type TEXT, id TEXT, version INTEGER NOT NULL, patient TEXT NOT NULL,
+        PRIMARY KEY (type, id)) WITHOUT ROWID""",
     "CREATE INDEX heads_of_patient ON heads (patient)",
-    "CREATE TABLE identifiers (token BLOB, patient TEXT, PRIMARY KEY (token, patient))"
-    " WITHOUT ROWID",
+    """CREATE TABLE identifiers (
+        token BLOB, patient TEXT, PRIMARY KEY (token, patient)) WITHOUT ROWID""",
     "CREATE INDEX identifiers_of_patient ON identifiers (patient)",
 )
-_NEWEST = (
-    "SELECT h.type, h.id, h.version, h.patient, r.body FROM heads h JOIN resources r"
-    " ON r.patient = h.patient AND r.type = h.type AND r.id = h.id AND r.version = h.version"
-)
+# CAST: a text that someone put there must fail the decryption, not the reading.
+_NEWEST = """
+    SELECT h.type, h.id, h.version, h.patient, CAST(r.body AS BLOB)
+    FROM heads h JOIN resources r
+    ON r.patient = h.patient AND r.type = h.type AND r.id = h.id AND r.version = h.version"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ class SqliteRecords:
         return placed
 
     def get(self, resource_type: str, resource_id: str) -> StoredResource | None:
-        """Return the newest version, or None. Raises StoreCorrupt for a row that was tampered with."""
+        """Return the newest version, or None. Raises StoreCorrupt for a row tampered with."""
         rows = self._records.read(
             f"{_NEWEST} WHERE h.type = ? AND h.id = ?", resource_type, resource_id
         )
@@ -150,7 +154,7 @@ class SqliteRecords:
         return [PatientId(row[0]) for row in rows]
 
     def by_identifier(self, system: str, value: str) -> PatientId | None:
-        """Find a patient by business identifier; None when it is unknown or two patients share it."""
+        """Find a patient by business identifier; None when unknown or when two share it."""
         found = self._records.read(
             "SELECT patient FROM identifiers WHERE token = ?", self._token(system, value)
         )
@@ -165,6 +169,17 @@ class SqliteRecords:
     def pseudonym_key(self, patient: PatientId) -> bytes:
         """Return the patient's pseudonym key, 32 bytes. Raises NotFound."""
         return self._keys_of(patient).pseudonym
+
+    def file_key(self, name: str) -> bytes:
+        """Return the key for another file of this node, such as its access log; made once.
+
+        Args:
+            name: which file.
+
+        Returns:
+            32 bytes, wrapped in the key table like the page key.
+        """
+        return self._store_key(f"file {name}")
 
     def _put(
         self, db: apsw.Connection, resource: JsonObject, patient: PatientId, body: bytes

@@ -2,8 +2,8 @@
 
 Reading is bounded before it begins: a file's size first, then UTF-8, then line by line.
 
-This module does NOT follow a link out of the folder's files into anything but regular files, and
-does NOT guess a mapping from a file's content: the file's name decides.
+This module does NOT guess a mapping from a file's content: the file's name decides. It does NOT
+read anything but regular files, and no sub-folders.
 """
 
 from collections.abc import Iterator

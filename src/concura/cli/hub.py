@@ -19,18 +19,19 @@ from concura.adapters.hub_key import HubKey
 from concura.adapters.logs import configure_logs
 from concura.adapters.running import serving
 from concura.adapters.system import SystemClock, harden_process
-from concura.canonical import b64encode, decode, encode
+from concura.canonical import decode
 from concura.cli.loop import run_until_stopped
 from concura.cli.options import Parser, add_actions, folder, run_action
 from concura.cli.output import Output
 from concura.errors import ConcuraError, DataFileInvalid, FolderUnusable
-from concura.ledger import Genesis, MemberCard, quorum_of, words
+from concura.hospital import Invitation
+from concura.ledger import Genesis, MemberCard, quorum_of
 from concura.limits import INVITATION_MAX_BYTES
-from concura.profiles import SETTINGS_FILE, Settings, load_settings, open_hub
+from concura.profiles import SETTINGS_FILE, Settings, load_settings, made, open_hub
 from concura.web.hub_api import hub_app
 from concura.web.serving import bind, serve
 
-__all__ = ["configure", "run"]
+__all__ = ["configure", "make_hub", "run"]
 
 _HUB_NAME = "hub"
 
@@ -69,51 +70,65 @@ def _init(options: argparse.Namespace) -> int:
         "difficulty_bits": options.difficulty,
     }
     settings = load_settings(place, environment=os.environ, flags=flags).settings
-    claim(place, "hub")
-    if (place / "invitation.json").exists():
-        raise FolderUnusable("finished", folder=str(place))
-    genesis, url = _found(place, settings, options, cards)
-    invitation = {
-        "v": 1,
-        "url": url,
-        "authority": b64encode(genesis.hub_authority),
-        "genesis": b64encode(genesis.encode()),
-        "words": words(genesis.chain),
-    }
+    invitation = make_hub(place, settings, cards, name=options.name, address=options.address)
     path = place / "invitation.json"
-    atomic_write(path, encode(invitation) + b"\n", mode=0o644)
-    output.say("hub.made", name=genesis.name, path=str(path))
-    output.say("hub.words", words=words(genesis.chain))
-    output.object({"invitation": str(path), "words": words(genesis.chain), "url": url})
+    output.say("hub.made", name=options.name, path=str(path))
+    output.say("hub.words", words=invitation.words)
+    output.object({"invitation": str(path), "words": invitation.words, "url": invitation.url})
     return 0
 
 
-def _found(
-    place: Path, settings: Settings, options: argparse.Namespace, cards: tuple[MemberCard, ...]
-) -> tuple[Genesis, str]:
-    """Make keys, certificate and genesis; what an earlier, killed run made is used again."""
+def make_hub(
+    place: Path,
+    settings: Settings,
+    cards: tuple[MemberCard, ...],
+    *,
+    name: str,
+    address: str | None = None,
+) -> Invitation:
+    """Make a hub's folder: key, certificate, genesis, invitation.
+
+    What an earlier, killed run made is used again; the invitation comes last, so that a folder with
+    one is complete.
+
+    Args:
+        place: the folder.
+        settings: host, port, difficulty and quorum.
+        cards: the founders'.
+        name: the consortium's name.
+        address: name or address that the nodes dial; the listening one by default.
+
+    Raises:
+        FolderUnusable: a finished hub is there already.
+        ChainInvalid: no chain can stand on these founders or settings.
+    """
+    claim(place, "hub")
+    path = place / "invitation.json"
+    if path.exists():
+        raise FolderUnusable("finished", folder=str(place))
     now = datetime.now(UTC)  # noqa: TID251 - a command's own clock
     port = settings.port or _free_port(settings.host)
-    address = options.address or settings.host
+    address = address or settings.host
     if not (place / "tls" / "ca.pem").exists():
-        create_authority(place / "tls", options.name, now=now)
-    names = list(dict.fromkeys([address, settings.host, "localhost", "127.0.0.1"]))
-    issue(place / "tls", names=[name for name in names if name != "0.0.0.0"], now=now)  # noqa: S104 - compared, not bound
+        create_authority(place / "tls", name, now=now)
+    names = dict.fromkeys([address, settings.host, "localhost", "127.0.0.1"])
+    issue(place / "tls", names=[one for one in names if one != "0.0.0.0"], now=now)  # noqa: S104 - compared, not bound
     lines = f'host = "{settings.host}"\nport = {port}\n'
     atomic_write(place / SETTINGS_FILE, lines.encode())
     genesis = Genesis(
-        name=options.name,
+        name=name,
         created_ms=SystemClock().now_ms(),
         difficulty_bits=settings.difficulty_bits,
         quorum=settings.quorum or quorum_of(len(cards)),
         hub_name=_HUB_NAME,
-        hub_witness=HubKey.make(place / "keys" / "hub.pem").public,
+        hub_witness=HubKey.make(made(place / "keys") / "hub.pem").public,
         hub_authority=ssl.PEM_cert_to_DER_cert(authority(place / "tls").decode("ascii")),
         founders=cards,
     )
-    genesis.encode()  # refuses what no chain can stand on before anything points to it
     shown = f"[{address}]" if ":" in address else address
-    return genesis, f"https://{shown}:{port}"
+    invitation = Invitation(f"https://{shown}:{port}", genesis.hub_authority, genesis)
+    atomic_write(path, invitation.encode() + b"\n", mode=0o644)
+    return invitation
 
 
 def _card(path: Path) -> MemberCard:

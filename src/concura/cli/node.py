@@ -51,7 +51,7 @@ from concura.types import Digest, MemberId
 from concura.web.node_api import node_app
 from concura.web.serving import bind, serve
 
-__all__ = ["ask", "configure", "run"]
+__all__ = ["ask", "configure", "join_node", "make_node", "run"]
 
 _LOOPBACK = "127.0.0.1"
 _PATIENCE_S = 130.0
@@ -103,30 +103,47 @@ def _init(options: argparse.Namespace) -> int:
         raise UsageInvalid(detail=say("cli.usage.member", options.lang))
     if not 0 < len(options.name) <= NAME_MAX_CHARS or not options.name.isprintable():
         raise UsageInvalid(detail=say("cli.usage.name", options.lang, most=NAME_MAX_CHARS))
-    claim(place, "node")
+    card = make_node(place, MemberId(options.member), options.name)
     path = place / "card.json"
-    if path.exists():
+    output.say("node.made", name=options.name, path=str(path))
+    output.object({"card": str(path), "words": words(card.digest)})
+    return 0
+
+
+def make_node(place: Path, member: MemberId, name: str) -> MemberCard:
+    """Make a node's folder: keys, authority, certificate, card.
+
+    What an earlier, killed run made is used again; the card comes last, so that where it stands,
+    all that it names stands too.
+
+    Args:
+        place: the folder.
+        member: its id in the consortium.
+        name: the hospital's name.
+
+    Raises:
+        FolderUnusable: a finished node is there already.
+    """
+    claim(place, "node")
+    if (place / "card.json").exists():
         raise FolderUnusable("finished", folder=str(place))
     now = datetime.now(UTC)  # noqa: TID251 - a command's own clock
     keys = place / "keys"
     store = FileKeyStore.open(keys) if keys.exists() else FileKeyStore.create(keys)
     if not (place / "tls" / "ca.pem").exists():
-        create_authority(place / "tls", options.name, now=now)
-    issue(place / "tls", names=[options.member], now=now, server=False)
+        create_authority(place / "tls", name, now=now)
+    issue(place / "tls", names=[member], now=now, server=False)
     card = MemberCard(
-        member=MemberId(options.member),
-        name=options.name,
+        member=member,
+        name=name,
         sign=store.public("sign"),
         wrap=store.public("wrap"),
         witness=store.public("witness"),
         tls=tls_fingerprint(certificate(place / "tls")),
         authority=ssl.PEM_cert_to_DER_cert(authority(place / "tls").decode("ascii")),
     )
-    # The card comes last: where it stands, all that it names stands too.
-    atomic_write(path, encode(card.to_json()) + b"\n", mode=0o644)
-    output.say("node.made", name=options.name, path=str(path))
-    output.object({"card": str(path), "words": words(card.digest)})
-    return 0
+    atomic_write(place / "card.json", encode(card.to_json()) + b"\n", mode=0o644)
+    return card
 
 
 def _join(options: argparse.Namespace) -> int:
@@ -139,6 +156,32 @@ def _join(options: argparse.Namespace) -> int:
     output.say("node.words", words=invitation.words)
     if options.words is not None and options.words.split() != invitation.words.split():
         raise InvitationInvalid("words")
+    is_founder = join_node(place, card, data)
+    if is_founder:
+        output.say("node.founded", name=card.name)
+    else:
+        output.say("node.applied", name=card.name, words=words(card.digest))
+    output.object({"member": card.member, "is_founder": is_founder, "words": invitation.words})
+    return 0
+
+
+def join_node(place: Path, card: MemberCard, data: bytes) -> bool:
+    """Sign the genesis as a founder, or apply; keep the invitation.
+
+    Args:
+        place: the node's folder.
+        card: its card.
+        data: the invitation.
+
+    Returns:
+        Whether it is a founder.
+
+    Raises:
+        InvitationInvalid: malformed, tampered with, or not for this node.
+        FolderUnusable: the node belongs to another consortium.
+        HubUnreachable: the hub does not answer.
+    """
+    invitation = read_invitation(data)
     held = place / "invitation.json"
     if held.exists() and read_invitation(held.read_bytes()).genesis != invitation.genesis:
         raise FolderUnusable("finished", folder=str(place))
@@ -146,12 +189,7 @@ def _join(options: argparse.Namespace) -> int:
     asyncio.run(_sign_up(place, card, invitation, is_founder=is_founder))
     # Kept last: a node with an invitation has joined.
     atomic_write(held, data)
-    if is_founder:
-        output.say("node.founded", name=card.name)
-    else:
-        output.say("node.applied", name=card.name, words=words(card.digest))
-    output.object({"member": card.member, "is_founder": is_founder, "words": invitation.words})
-    return 0
+    return is_founder
 
 
 async def _sign_up(

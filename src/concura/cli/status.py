@@ -1,7 +1,7 @@
 """`concura status DIR`: what runs in a folder, and how far its ledger is.
 
-A node is asked over its loopback port, with the token that only its owner can read; the hub over its
-own port, with its own authority as the only trusted one. What they do not say is left out.
+A node is asked over its loopback port, with the token that only its owner can read; the hub over
+its own port, with its own authority as the only trusted one. What they do not say is left out.
 
 This module does NOT start, stop or change anything.
 """
@@ -18,13 +18,14 @@ from concura.adapters.folders import enter, kind_of
 from concura.adapters.running import Run, read_run
 from concura.cli.options import Parser, folder
 from concura.cli.output import Output
-from concura.cli.up import read_plan
+from concura.cli.plan import read_plan
 from concura.errors import NotRunning, say
 
 __all__ = ["configure", "places", "run"]
 
 _TIMEOUT_S = 3.0
 _TOLD = ("height", "final", "entries", "members", "stale_since", "distrust")
+_COUNTS = ("height", "final", "entries", "members")
 _REPLY_MAX_BYTES = 1024 * 1024
 
 
@@ -89,11 +90,12 @@ def _show(one: dict[str, Any], output: Output) -> None:
     key, style = ("status.runs", "good") if one["answers"] else ("status.silent", "warn")
     values = {name: one[name] for name in ("name", "port", "pid")}
     output.line(say(key, output.lang, **values), style=style)
-    if "height" in one:
-        members = one.get("members", "?")
-        count = len(members) if isinstance(members, list | dict) else members
-        final = one.get("final", "?")
-        output.say("status.ledger", height=one["height"], final=final, members=count)
+    counts = {name: one[name] for name in _COUNTS if one.get(name) is not None}
+    if "members" in counts:
+        counts["members"] = len(one["members"])
+    if counts:
+        told = [say(f"status.{name}", output.lang, count=counts[name]) for name in counts]
+        output.line("  " + say("status.and", output.lang).join(told))
     if one.get("stale_since"):
         since = dt.datetime.fromtimestamp(one["stale_since"] / 1000, dt.UTC).isoformat(
             " ", "seconds"
@@ -114,7 +116,7 @@ def _ask(found: Run, hub: Path | None) -> dict[str, Any] | None:
         link.request("GET", "/healthz" if hub else "/status", headers=headers)
         reply = link.getresponse()
         told = json.loads(reply.read(_REPLY_MAX_BYTES))
-    except (OSError, ValueError, http.client.HTTPException):
+    except (OSError, ValueError, OverflowError, http.client.HTTPException):
         return None
     finally:
         link.close()

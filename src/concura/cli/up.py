@@ -8,36 +8,24 @@ This module does NOT know how a hub or node works.
 """
 
 import argparse
-import json
 import os
-import string
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from concura.adapters.folders import atomic_write, claim, disk
+from concura.adapters.folders import atomic_write, claim
 from concura.adapters.locks import Lock
 from concura.adapters.processes import Child, Children, finish, release, start, stop, wait_ready
 from concura.adapters.running import read_run
 from concura.cli.options import Parser, folder
 from concura.cli.output import Output
-from concura.errors import AlreadyRunning, ConfigInvalid, StoreCorrupt, say
-from concura.limits import MEMBERS_MAX, NAME_MAX_CHARS
+from concura.cli.plan import Plan, settle, wish
+from concura.errors import AlreadyRunning, say
 from concura.profiles import SETTINGS_FILE, load_settings
 
-__all__ = ["Plan", "configure", "read_plan", "run"]
+__all__ = ["configure", "run"]
 
-_PLAN = "consortium.json"
-_HOSPITALS = 4
+_SETTINGS = b"# name = value; `concura config show` lists every setting\n"
 _AT_ONCE = 4  # commands that make keys side by side
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Who is in a consortium's folder; written before anything else, and never changed."""
-
-    name: str
-    hospitals: tuple[tuple[str, str], ...]  # (member, name)
 
 
 def configure(parser: Parser) -> None:
@@ -61,11 +49,13 @@ def run(options: argparse.Namespace) -> int:
         "difficulty_bits": options.difficulty,
     }
     load_settings(place, environment=os.environ, flags=flags)  # refuse before anything is made
-    wished = _wish(options)
+    wished = wish(options)
     claim(place, "consortium")
     try:
         with Lock(place):
-            plan = _settle(place, wished)
+            plan = settle(place, wished, options)
+            if not (place / SETTINGS_FILE).exists():
+                atomic_write(place / SETTINGS_FILE, _SETTINGS)
             _Builder(place, plan, output, options).bring_up()
     except AlreadyRunning as busy:
         if busy.values.get("folder") == str(place):
@@ -74,22 +64,6 @@ def run(options: argparse.Namespace) -> int:
     output.object(_summary(place, plan))
     output.say("up.done", folder=str(place))
     return 0
-
-
-def read_plan(place: Path) -> Plan | None:
-    """Return who is in a consortium's folder, or None before it was settled.
-
-    Raises:
-        StoreCorrupt: the plan is not as it was written.
-    """
-    path = place / _PLAN
-    try:
-        said = json.loads(path.read_bytes())
-        return Plan(said["name"], tuple((one["member"], one["name"]) for one in said["hospitals"]))
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreCorrupt("mark", file=str(path)) from error
 
 
 class _Builder:
@@ -186,51 +160,6 @@ class _Builder:
 
     def _log(self, member: str) -> Path:
         return self.place / "logs" / f"{member}.out"
-
-
-def _wish(options: argparse.Namespace) -> Plan | None:
-    """What the command line says about the hospitals; None where it says nothing."""
-    names = None if options.names is None else [name.strip() for name in options.names.split(",")]
-    count = options.hospitals if names is None else len(names)
-    if count is None and options.name is None:
-        return None
-    flag = "--names" if names is not None else "--hospitals"
-    count = _HOSPITALS if count is None else count
-    if not 1 <= count <= MEMBERS_MAX or (
-        options.hospitals is not None and count != options.hospitals
-    ):
-        raise ConfigInvalid("hospitals", name=flag, low=1, high=MEMBERS_MAX)
-    plan = _plan(count, names, options.name, options.lang)
-    given = [plan.name, *(name for _, name in plan.hospitals)]
-    if len(set(given[1:])) < count or not all(0 < len(name) <= NAME_MAX_CHARS for name in given):
-        raise ConfigInvalid("hospitals", name=flag, low=1, high=MEMBERS_MAX)
-    return plan
-
-
-def _plan(count: int, names: list[str] | None, name: str | None, lang: str) -> Plan:
-    letters = string.ascii_lowercase
-    marks = [letters[n] if n < len(letters) else str(n + 1) for n in range(count)]
-    own = names or [say("up.default.hospital", lang, letter=mark.upper()) for mark in marks]
-    members = tuple((f"hospital-{mark}", one) for mark, one in zip(marks, own, strict=True))
-    return Plan(name or say("up.default.name", lang), members)
-
-
-def _settle(place: Path, wished: Plan | None) -> Plan:
-    plan = read_plan(place)
-    if plan is None:
-        plan = wished or _plan(_HOSPITALS, None, None, "en")
-        said = {
-            "name": plan.name,
-            "hospitals": [{"member": member, "name": name} for member, name in plan.hospitals],
-        }
-        if not (place / SETTINGS_FILE).exists():
-            atomic_write(place / SETTINGS_FILE, b"# docs/operations/settings.md\n", mode=0o600)
-        atomic_write(place / _PLAN, json.dumps(said, ensure_ascii=False, indent=2).encode() + b"\n")
-        with disk(place):
-            (place / "logs").mkdir(exist_ok=True, mode=0o700)
-    elif wished is not None and wished != plan:
-        raise ConfigInvalid("fixed", name="--hospitals/--names/--name", where=str(place))
-    return plan
 
 
 def _summary(place: Path, plan: Plan) -> dict[str, object]:

@@ -4,7 +4,7 @@ Written to CDS Hooks 2.0 and FHIR R4 (4.0.1). It does NOT train, store or serve 
 """
 
 from concura.decisions.card import card
-from concura.decisions.decision import Decision, Reason, Verdict, decide
+from concura.decisions.decision import Decision, Reason, Verdict, can_say, decide
 from concura.decisions.explain import Explanation, Wording, explain, percent
 from concura.decisions.risk import Occasion, risk_assessment
 
@@ -15,6 +15,7 @@ __all__ = [
     "Reason",
     "Verdict",
     "Wording",
+    "can_say",
     "card",
     "decide",
     "explain",

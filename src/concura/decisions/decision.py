@@ -13,12 +13,15 @@ from enum import StrEnum
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from concura.errors import ModelUnusable
 from concura.learning import Model, predict
 from concura.types import ModelId
 
-__all__ = ["IMPUTED_SHARE_MAX", "REASONS_MAX", "Decision", "Reason", "Verdict", "decide"]
+__all__ = ["IMPUTED_SHARE_MAX", "REASONS_MAX", "Decision", "Reason", "Verdict", "can_say", "decide"]
+
+Array = NDArray[np.float64]
 
 IMPUTED_SHARE_MAX = 1 / 3  # beyond it the training means would decide, not the patient
 REASONS_MAX = 3  # what a person reads and checks at the bedside
@@ -98,18 +101,11 @@ def decide(model: Model, values: Mapping[str, float | None]) -> Decision:
     names = model.study.features
     x = _row(model, values)
     groups = _groups(model)
-    known = {name: not math.isnan(x[j]) for j, name in enumerate(names)}
-    imputed = tuple(group for group, js in groups.items() if not all(known[names[j]] for j in js))
-    low, high = model.standard.lows, model.standard.highs
-    outside = tuple(
-        names[j]
-        for js in groups.values()
-        for j in js
-        if known[names[j]] and not low[j] <= x[j] <= high[j]
-    )
+    imputed = tuple(g for g, js in groups.items() if np.isnan(x[js]).any())
+    outside = tuple(names[j] for js in groups.values() for j in js if _is_outside(model, x)[j])
     probability = float(predict(model, x[None, :])[0])
     verdict = Verdict.HIGH if probability >= model.threshold else Verdict.LOW
-    if len(imputed) > IMPUTED_SHARE_MAX * len(groups) or outside:
+    if not can_say(model, x[None, :])[0]:
         verdict = Verdict.CANNOT_SAY
     is_silent = verdict is Verdict.CANNOT_SAY
     return Decision(
@@ -126,9 +122,32 @@ def decide(model: Model, values: Mapping[str, float | None]) -> Decision:
     )
 
 
-def _row(
-    model: Model, values: Mapping[str, float | None]
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def can_say(model: Model, x: Array) -> NDArray[np.bool_]:
+    """Say for which patients the model may give a verdict.
+
+    Args:
+        model: the model.
+        x: float64[n, d], raw, NaN where missing.
+
+    Returns:
+        bool[n]; False where too many inputs are missing or one is out of range.
+    """
+    groups = list(_groups(model).values())
+    missing = np.stack([np.isnan(x[:, js]).any(axis=1) for js in groups], axis=1).sum(axis=1)
+    used = [j for js in groups for j in js]
+    is_outside = _is_outside(model, x)[:, used].any(axis=1)
+    result: NDArray[np.bool_] = (missing <= IMPUTED_SHARE_MAX * len(groups)) & ~is_outside
+    return result
+
+
+def _is_outside(model: Model, x: Array) -> NDArray[np.bool_]:
+    """Compare with the training range; a missing value (NaN) is not outside."""
+    low, high = np.array(model.standard.lows), np.array(model.standard.highs)
+    result: NDArray[np.bool_] = (x < low) | (x > high)
+    return result
+
+
+def _row(model: Model, values: Mapping[str, float | None]) -> Array:
     if set(values) != set(model.study.features):
         raise ModelUnusable("features")
     row = [math.nan if (v := values[name]) is None else float(v) for name in model.study.features]
@@ -148,7 +167,7 @@ def _groups(model: Model) -> dict[str, list[int]]:
 
 def _reasons(
     model: Model,
-    x: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    x: Array,
     groups: Mapping[str, list[int]],
     *,
     verdict: Verdict,

@@ -7,7 +7,7 @@ hub says. It does NOT read files.
 import logging
 from dataclasses import dataclass
 
-from concura.canonical import b64decode, decode
+from concura.canonical import b64decode, b64encode, decode, encode
 from concura.errors import ConcuraError, InvitationInvalid
 from concura.ledger import (
     Entry,
@@ -47,6 +47,22 @@ class Invitation:
     def words(self) -> str:
         """The genesis digest as words to compare by telephone."""
         return words(self.genesis.chain)
+
+    def encode(self) -> bytes:
+        """Write it as canonical JSON.
+
+        Raises:
+            ChainInvalid: its genesis is none.
+        """
+        return encode(
+            {
+                "v": 1,
+                "url": self.url,
+                "authority": b64encode(self.authority),
+                "genesis": b64encode(self.genesis.encode()),
+                "words": self.words,
+            }
+        )
 
 
 def read_invitation(data: bytes) -> Invitation:

@@ -16,6 +16,7 @@ from concura.errors import (
     ConcuraError,
     EntryRefused,
     EnvelopeRefused,
+    HubDishonest,
     NetworkError,
     NotMember,
 )
@@ -60,6 +61,8 @@ _MAIL_CURSOR = "mail/cursor"
 _RETRY_S = 0.5
 # Given for an unknown patient as for a missing consent: the answer must not tell who is a patient.
 _NO_CONSENT = "consent.none"
+# The hub showed another key for the reader than the ledger: nothing is sealed to it.
+_KEY_MISMATCH = "key.mismatch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +198,7 @@ class Share:
             raise NotMember(who=member, detail="the ledger has no such active member")
         shown = await self._hub.card(member)
         if shown != encode(known.to_json()):
-            await self._watch.accuse(
+            await self._watch.doubt(
                 "card", {"card": b64encode(shown)}, f"another key for {member}"
             )
         return known
@@ -311,7 +314,11 @@ class Share:
         await self._compare(record)
         parcel = self._kept(item.transfer)
         if parcel is None:
-            parcel = await self._prepare(record, item, reader=reader, purpose=entry["purpose"])
+            try:
+                parcel = await self._prepare(record, item, reader=reader, purpose=entry["purpose"])
+            except HubDishonest:
+                await self._refuse(item.transfer, _KEY_MISMATCH)
+                raise
         if parcel is None:
             await self._refuse(item.transfer, _NO_CONSENT)
             return

@@ -37,6 +37,7 @@ _log = logging.getLogger(__name__)
 
 FINAL = "checkpoint/final"
 _RETRY_S = 0.5
+_FINAL_POLL_S = 0.02
 
 
 class Watch:
@@ -86,9 +87,14 @@ class Watch:
 
     async def run(self) -> None:
         """Follow for ever; a network fault only makes the view stale."""
+        pause_s = _FINAL_POLL_S
         while True:
+            # Others' co-signatures make no block: until the head is final, look again soon, then
+            # less and less often.
+            is_final = self.final_height == self.chain.height
+            pause_s = _FINAL_POLL_S if is_final else min(2 * pause_s, self._wait_s)
             try:
-                await self.step(self._wait_s)
+                await self.step(self._wait_s if is_final else pause_s)
                 self.stale_since = None
             except (NetworkError, NotMember) as error:
                 if self.stale_since is None:
@@ -196,12 +202,27 @@ class Watch:
         head = self.chain.head
         return head is not None and head.timestamp_ms > receipt.deadline_ms
 
+    async def doubt(self, kind: str, evidence: dict[str, str], detail: str) -> None:
+        """Keep what the hub showed without signing it: a reason to refuse, but no proof.
+
+        Raises:
+            HubDishonest: always.
+        """
+        raise HubDishonest(detail=detail, evidence=await self._keep(kind, evidence))
+
     async def accuse(self, kind: str, evidence: dict[str, str], detail: str) -> None:
         """Keep evidence and stop trusting the hub.
 
         Raises:
             HubDishonest: always.
         """
+        name = await self._keep(kind, evidence)
+        await self._store.put_fact("distrust", name.encode())
+        self.distrust = name
+        self.bell.ring()
+        raise HubDishonest(detail=detail, evidence=name)
+
+    async def _keep(self, kind: str, evidence: dict[str, str]) -> str:
         name = f"evidence/{kind}-{self._clock.now_ms()}"
         body = {
             "v": 1,
@@ -213,10 +234,7 @@ class Watch:
             **evidence,
         }
         await self._store.put_fact(name, encode(body))
-        await self._store.put_fact("distrust", name.encode())
-        self.distrust = name
-        self.bell.ring()
-        raise HubDishonest(detail=detail, evidence=name)
+        return name
 
     def newest_checkpoint(self) -> bytes:
         """Return the newest final checkpoint that this node verified, or b""."""

@@ -25,6 +25,7 @@ __all__ = [
     "roc",
     "wilson",
     "within_auc",
+    "within_weight",
 ]
 
 _Z95 = 1.959963984540054  # 97.5 % point of the normal distribution

@@ -135,13 +135,15 @@ def predict(model: Model, x: Array) -> Array:
 
 
 def _read(value: Any) -> Model:
-    if set(value) != {"format", *(f.name for f in fields(Model))} or value["format"] != _FORMAT:
+    if set(value) != {"format", *(f.name for f in fields(Model))}:
         raise ValueError("members")
+    if _whole(value["format"]) != _FORMAT:
+        raise ValueError("format")
     study = Study.from_json(value["study"])
     d = len(study.features)
     standard = _read_standard(value["standard"], d)
-    if type(value["converged"]) is not bool or type(value["hospitals"]) is not int:
-        raise TypeError("kind")
+    if not isinstance(value["converged"], bool):
+        raise TypeError("converged")
     return Model(
         study=study,
         standard=standard,
@@ -153,9 +155,9 @@ def _read(value: Any) -> Model:
         converged=value["converged"],
         still_moving=_number(value["still_moving"]),
         rounds_digest=Digest(_text(value["rounds_digest"])),
-        hospitals=value["hospitals"],
-        patients={_text(k): None if v is None else int(v) for k, v in value["patients"].items()},
-        metrics={_text(k): _read_metric(v) for k, v in value["metrics"].items()},
+        hospitals=_whole(value["hospitals"]),
+        patients={k: None if v is None else _whole(v) for k, v in _members(value["patients"])},
+        metrics={k: _read_metric(v) for k, v in _members(value["metrics"])},
     )
 
 
@@ -173,6 +175,18 @@ def _read_metric(value: Any) -> Metric:
         raise ValueError("metric")
     numbers = {k: None if value[k] is None else _number(value[k]) for k in ("value", "low", "high")}
     return Metric(reason=_text(value["reason"]), **numbers)
+
+
+def _members(value: Any) -> list[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        raise TypeError("object")
+    return list(value.items())
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError("whole")
+    return value
 
 
 def _numbers(value: Any, count: int) -> list[float]:

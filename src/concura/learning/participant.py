@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from concura.errors import StudyAborted
+from concura.errors import ModelUnusable, ReplyInvalid, StudyAborted
 from concura.learning.cohort import Array, Cohort, Split, split
 from concura.learning.fedavg import Plan, client_delta, make_plan, server_start, server_step
 from concura.learning.logistic import design, log_losses, sigmoid
@@ -100,7 +100,7 @@ def recipe(study: Study, data: Split, *, least: int) -> Steps[Model]:
         chosen[0], data, standard, scale=scale, number=number, least=least
     )
     moving = _still_moving(curve)
-    return Model(
+    model = Model(
         study=study,
         standard=standard,
         theta=tuple(chosen[0].tolist()),
@@ -115,6 +115,7 @@ def recipe(study: Study, data: Split, *, least: int) -> Steps[Model]:
         patients=_stated(counts),
         metrics=metrics,
     )
+    return _sound(model)
 
 
 def step_names(study: Study) -> Iterator[str]:
@@ -248,6 +249,14 @@ def _stated(counts: _Counts) -> dict[str, int | None]:
         "held_out": None if small else counts.held,
         "held_out_events": None if small else counts.held_events,
     }
+
+
+def _sound(model: Model) -> Model:
+    """Refuse a model that could not be read back: totals of an honest hub never lead to one."""
+    try:
+        return Model.decode(model.encode())
+    except (ModelUnusable, ValueError) as error:
+        raise ReplyInvalid("total", step="evaluation") from error
 
 
 def _counted(total: Array) -> Array:

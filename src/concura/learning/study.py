@@ -222,7 +222,8 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
         return tuple(_typed(name, item, str) for item in value)
     if hint == int | None and value is None:
         return None
-    plain = {int | None: int, bool: bool, int: int}.get(hint, str)
+    # What is none of these is text: str, or a NewType over it.
+    plain = {int | None: int, bool: bool, int: int, float: float}.get(hint, str)
     if type(value) is not plain:
         raise StudyRefused("range", name=name)
     return value

@@ -58,7 +58,7 @@ def verify_fork(data: bytes, *, hub_witness: bytes) -> int:
     try:
         value: Any = decode(data[: _FORK_MAX_BYTES + 1])
         first, second = (_signed_header(b64decode(one)) for one in value["fork"])
-    except (DataFileInvalid, ValueError, KeyError, TypeError) as error:
+    except (ChainInvalid, DataFileInvalid, ValueError, KeyError, TypeError) as error:
         raise _no_fork("form") from error
     for block in (first, second):
         if not block.is_signed_by(hub_witness):

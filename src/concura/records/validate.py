@@ -144,15 +144,19 @@ def _walk(value: object, path: str, depth: int) -> None:
             _walk(item, f"{path}[{number}]", depth + 1)
     elif value is None or value == "" or isinstance(value, dict | list):
         raise ResourceInvalid("empty", path=path)
-    elif isinstance(value, str):
+    else:
+        _leaf(value, path)
+
+
+def _leaf(value: object, path: str) -> None:
+    if isinstance(value, str):
         # Half of a surrogate pair has no UTF-8 form, so it could not be stored.
         if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
             raise ResourceInvalid("json", path=path)
-    elif isinstance(value, int | float):
-        if not math.isfinite(value) or (isinstance(value, int) and abs(value) > INTEGER_MAX):
-            raise ResourceInvalid("number", path=path)
-    else:
+    elif not isinstance(value, int | float):
         raise ResourceInvalid("json", path=path)
+    elif not math.isfinite(value) or (isinstance(value, int) and abs(value) > INTEGER_MAX):
+        raise ResourceInvalid("number", path=path)
 
 
 def _check_members(part: JsonObject, path: str) -> None:

@@ -2,8 +2,8 @@
 
     {"type": "urn:concura:error:SLUG", "title": …, "status": …, "hint": …, "why": …, "values": …}
 
-`type` and `why` are stable; the sentences are in the caller's language. It does NOT show tracebacks:
-a fault of our own is logged and answered as `internal`.
+`type` and `why` are stable; the sentences are in the caller's language. It does NOT show
+tracebacks: a fault of our own is logged and answered as `internal`.
 """
 
 import logging

@@ -26,6 +26,9 @@ __all__ = ["PeerProtocol", "bind", "serve"]
 # Seconds that an open request may still take when the server stops; idle keep-alive
 # connections would otherwise hold it up for good.
 GRACE_S = 2
+# Seconds that an idle connection stays open; longer than any client of ours keeps it, so that no
+# request meets a closing connection.
+IDLE_S = 75
 
 
 class PeerProtocol(HttpToolsProtocol):
@@ -72,7 +75,7 @@ def bind(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         raise PortInUse(port=port, host=host) from error
-    listener.setblocking(False)
+    listener.setblocking(False)  # noqa: FBT003 - its only form
     return listener
 
 
@@ -93,12 +96,14 @@ async def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=IDLE_S,
         timeout_graceful_shutdown=GRACE_S,
         ssl_context_factory=None if context is None else lambda _config, _default: context,
     )
     server = _Server(config)
     running = asyncio.ensure_future(server.serve([listener]))
-    while not server.started and not running.done():
+    # uvicorn has no event for "started"; binding is done, so this is a few turns of the loop.
+    while not server.started and not running.done():  # noqa: ASYNC110 - its flag is no event
         await asyncio.sleep(0.005)
     if server.started:
         started()

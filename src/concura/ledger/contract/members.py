@@ -1,7 +1,7 @@
 """Who belongs to the consortium: founding, applying, admitting.
 
-The quorum is the one of the co-signatures (PROTOCOLS §1): the smallest q > (n+f)/2 with
-f = (n-1)//3. A genesis that sets a lower one keeps it; any other grows with the members.
+The quorum is the one of the co-signatures: the smallest q > (n+f)/2, where f = (n-1)//3 but at
+least one: 3 of 3, 3 of 4, 4 of 5. A genesis that sets a lower one keeps it; any other grows with the members.
 
 This module does NOT check that a card's keys are sound or belong to the applicant: the shell does.
 """
@@ -33,8 +33,9 @@ def quorum_of(members: int) -> int:
         >>> [quorum_of(n) for n in (3, 4, 5)]
         [3, 3, 4]
     """
-    faulty = (members - 1) // 3
-    return (members + faulty) // 2 + 1
+    # Also among two or three one may be dishonest: then all must agree.
+    faulty = max(1, (members - 1) // 3)
+    return min(members, (members + faulty) // 2 + 1)
 
 
 def card_digest(card: JsonObject) -> Digest:
