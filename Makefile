@@ -1,4 +1,5 @@
 # The commands of this checkout. `make help` lists them; each leaves nothing running.
+# In `test`: a process that a test kills may leave half a data file; combine says so and goes on.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench docs clean

@@ -59,7 +59,10 @@ def decode(data: bytes, *, floats: bool = False) -> Any:
         {'a': 1}
     """
     try:
-        value = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        # A whole float beyond 2^53 is written without a point (RFC 8785 §3.2.2.3).
+        whole = _whole if floats else int
+        text = data.decode("utf-8")
+        value = json.loads(text, parse_constant=_no_constant, parse_int=whole)
         same = encode(value, floats=floats) == data
     except (ValueError, RecursionError) as error:
         raise DataFileInvalid("json") from error
@@ -91,6 +94,11 @@ def b64decode(text: str) -> bytes:
     return data
 
 
+def _whole(text: str) -> int | float:
+    value = int(text)
+    return value if abs(value) <= INTEGER_MAX else float(text)
+
+
 def _no_constant(name: str) -> Any:
     raise ValueError(name)
 
@@ -113,10 +121,10 @@ def _write(value: Any, parts: list[str], floats: bool, depth: int) -> None:  # n
     elif isinstance(value, dict):
         _write_dict(value, parts, floats, depth)
     else:
-        raise ValueError(type(value).__name__)  # noqa: TRY004 - one error type for all of them
+        raise ValueError(type(value).__name__)
 
 
-def _write_list(value: list[Any], parts: list[str], floats: bool, depth: int) -> None:  # noqa: FBT001
+def _write_list(value: list[Any], parts: list[str], floats: bool, depth: int) -> None:  # noqa: FBT001 - private recursion
     parts.append("[")
     for index, item in enumerate(value):
         if index:
@@ -125,7 +133,7 @@ def _write_list(value: list[Any], parts: list[str], floats: bool, depth: int) ->
     parts.append("]")
 
 
-def _write_dict(value: dict[str, Any], parts: list[str], floats: bool, depth: int) -> None:  # noqa: FBT001
+def _write_dict(value: dict[str, Any], parts: list[str], floats: bool, depth: int) -> None:  # noqa: FBT001 - private recursion
     parts.append("{")
     # RFC 8785 §3.2.3: members are sorted by their UTF-16 code units, not by code points.
     for index, key in enumerate(sorted(value, key=_utf16)):

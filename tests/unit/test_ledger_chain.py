@@ -16,6 +16,7 @@ from concura.ledger import (
     entries_root,
     entry_bundle,
     fork_evidence,
+    founding_message,
     genesis_entries,
     members,
     sealing_message,
@@ -225,8 +226,6 @@ def test_a_founder_with_a_weak_key_is_refused(town):
     weak = replace(party("hospital-a").card, wrap=party("hospital-a").card.sign)
     genesis = replace(town.chain.genesis, founders=(weak,), quorum=1)
     fresh = Consortium(Chain(genesis), town.parties, town.hub)
-    from concura.ledger import founding_message
-
     signature = party("hospital-a").sign(founding_message(genesis.chain))
     values = invalid("founding", fresh.seal, genesis_entries(genesis, {"hospital-a": signature}))
     assert values["where"] == "block 0"

@@ -4,6 +4,7 @@ Keys are fresh each time and thrown away; a vector holds public keys and signed 
 one JSON file: what it shows, how to read it, the data in base64url, and what must come out.
 """
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -216,8 +217,6 @@ def entries(town: Consortium) -> None:
     value = decode(good)
     unsigned = encode(value["entry"])
     sign = b64encode(party("hospital-a").card.sign)
-    import hashlib
-
     write(
         "entry",
         "A signed entry; its id is the SHA-256 of its unsigned part",

@@ -52,7 +52,7 @@ async def _run(
     for name in ("SIGTERM", "SIGINT", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            with suppress(NotImplementedError, RuntimeError):
+            with suppress(RuntimeError):  # platforms without it raise one too
                 loop.add_signal_handler(number, stop.set)
     work = asyncio.ensure_future(beside())
     work.add_done_callback(lambda _done: stop.set())

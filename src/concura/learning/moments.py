@@ -11,6 +11,7 @@ This module does NOT look at outcomes or at held-out patients.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from concura.learning.cohort import Array
 from concura.learning.steps import Steps, ask, parts
@@ -74,12 +75,12 @@ def learn_standard(x: Array, *, minimum: int) -> Steps[Standard]:
     )
     sds = np.where([bool(why) for why in dropped], 1.0, np.sqrt(np.maximum(spread, 0.0)))
     # (4): ranges.
-    lows, highs = yield from _ranges((scaled - means) / sds)
+    lows, highs, is_flag = yield from _ranges((scaled - means) / sds, x)
     return Standard(
         means=_told(means * scale),
         sds=_told(sds * scale),
-        lows=_told((means + sds * lows) * scale),
-        highs=_told((means + sds * highs) * scale),
+        lows=_told(np.where(is_flag, 0.0, (means + sds * lows) * scale)),
+        highs=_told(np.where(is_flag, 1.0, (means + sds * highs) * scale)),
         missing=_told(1.0 - count / max(patients, 1.0)),
         dropped=dropped,
     )
@@ -106,11 +107,12 @@ def _scale(x: Array) -> Steps[tuple[Array, Array, Array, float]]:
     return scale, np.rint(count), np.rint(hospitals), float(patients[0])
 
 
-def _ranges(z: Array) -> Steps[tuple[Array, Array]]:
-    """Return the ends of the training range, in standard deviations.
+def _ranges(z: Array, x: Array) -> Steps[tuple[Array, Array, NDArray[np.bool_]]]:
+    """Return the ends of the training range, in standard deviations, and what is yes or no.
 
     An end lies one standard deviation beyond the bin that holds the tenth most extreme patient:
-    fewer than ten patients never decide, and never show in the model.
+    fewer than ten patients never decide, and never show in the model. A feature that is 0 or 1 in
+    every training patient is yes or no: both lie within its range, however rare one of them is.
     """
     d = z.shape[1]
     place = (
@@ -121,11 +123,14 @@ def _ranges(z: Array) -> Steps[tuple[Array, Array]]:
     counts = np.zeros((d, _BINS))
     for j in range(d):
         counts[j] = np.bincount(place[~np.isnan(z[:, j]), j], minlength=_BINS)
-    total = np.rint((yield from ask("ranges", counts))).clip(0.0).reshape(d, _BINS)
+    between = (~np.isnan(x) & (x != 0) & (x != 1)).sum(axis=0, dtype=np.float64)
+    answer = np.rint((yield from ask("ranges", counts, between))).clip(0.0)
+    total, between_sum = parts(answer, (d, _BINS), (d,))
     first = (np.cumsum(total, axis=1) >= SMALL_CELL).argmax(axis=1)
     last = _BINS - 1 - (np.cumsum(total[:, ::-1], axis=1) >= SMALL_CELL).argmax(axis=1)
     width = 2 * _EDGE / _BINS
-    return first * width - _EDGE - _MARGIN, (last + 1) * width - _EDGE + _MARGIN
+    low, high = first * width - _EDGE - _MARGIN, (last + 1) * width - _EDGE + _MARGIN
+    return low, high, between_sum == 0
 
 
 def _told(values: Array) -> tuple[float, ...]:

@@ -72,9 +72,8 @@ class Genesis:
         Raises:
             ChainInvalid: `genesis`; the values do not make a founding document.
         """
-        data = encode(self._to_json())
         _check(self)
-        return data
+        return encode(self._to_json())
 
     @classmethod
     def decode(cls, data: bytes) -> "Genesis":

@@ -315,7 +315,7 @@ async def _proof(request: Request) -> Response:
 
 
 async def _checkpoint(request: Request) -> Response:
-    return PlainTextResponse(_node(request).watch.newest_checkpoint())
+    return JSONResponse({"note": _node(request).watch.newest_checkpoint().decode()})
 
 
 async def _final(request: Request) -> Response:

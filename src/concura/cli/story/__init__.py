@@ -1,11 +1,11 @@
 """The story that `concura demo` plays, stage by stage, on real processes.
 
-    town     hub and nodes as processes in one folder
-    share    consent, sealed transfer, refusals; the hub's copy and its keys
-    learn    the study and its rounds
-    decide   the decision for one patient, with its way back to the ledger
-    check    models side by side, the ledger verified, one byte changed
-    tell     the narration, and the object that report and --json are made of
+town     hub and nodes as processes in one folder
+share    consent, sealed transfer, refusals; the hub's copy and its keys
+learn    the study and its rounds
+decide   the decision for one patient, with its way back to the ledger
+check    models side by side, the ledger verified, one byte changed
+tell     the narration, and the object that report and --json are made of
 """
 
 from concura.cli.story.check import Checked, play_check

@@ -36,6 +36,7 @@ def play_decision(
     """
     model = learned.model.id
     hospital, number = _choose(town, model, patient)
+    heading = "story.decide.patient" if patient is None else "story.decide.chosen"
     answers = {
         lang: town.ask(
             hospital, "POST", f"/models/{model}/decisions", {"number": number, "lang": lang}
@@ -45,7 +46,8 @@ def play_decision(
     answer = answers["en"]
     proof = _prove(town, hospital, learned)
     words = {lang: answers[lang]["words"] for lang in answers}
-    _tell(teller, words[teller.output.lang], town.names[hospital], number, proof)
+    teller.line(heading, number=number, hospital=town.names[hospital])
+    _tell(teller, words[teller.output.lang], proof)
     labels = {lang: folder.features.labels(lang) for lang in ("en", "zh")}
     units = folder.features.units()
     binary = folder.features.binary()
@@ -76,7 +78,7 @@ def _choose(town: Town, model: str, patient: str | None) -> tuple[MemberId, str]
             except NotFound:
                 continue
             return hospital, patient
-        raise NotFound(what=patient)
+        raise NotFound("patient_number", what=patient)
     found = town.each(lambda h: town.ask(h, "GET", f"/models/{model}/highest"))
     with_held_out = {h: answer for h, answer in found.items() if answer}
     if not with_held_out:
@@ -103,10 +105,7 @@ def _prove(town: Town, hospital: MemberId, learned: Learned) -> dict[str, Any]:
     }
 
 
-def _tell(
-    teller: Teller, words: dict[str, Any], hospital: str, number: str, proof: dict[str, Any]
-) -> None:
-    teller.line("story.decide.patient", number=number, hospital=hospital)
+def _tell(teller: Teller, words: dict[str, Any], proof: dict[str, Any]) -> None:
     for sentence in [words["risk"], *words["reasons"], *words["doubts"], words["step"]]:
         if sentence:
             teller.output.line(f"   {sentence}")

@@ -15,7 +15,7 @@ from concura.learning import Model, make_study
 
 __all__ = ["Learned", "play_learning"]
 
-_STUDY_PLACE = "00" * 16   # the node gives the study its own id
+_STUDY_PLACE = "00" * 16  # the node gives the study its own id
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,11 @@ def play_learning(
         **({} if rounds is None else {"rounds": rounds}),
     ).to_json()
     opener = town.hospitals[0]
-    body = {"settings": settings, "features": features.raw, "participants": town.hospitals}
+    body: dict[str, object] = {
+        "settings": settings,
+        "features": features.raw,
+        "participants": town.hospitals,
+    }
     study = str(town.ask(opener, "POST", "/studies", body)["study"])
     label_rounds = int(settings["rounds"])
     losses, ended = _follow(town, teller, study, label_rounds)
@@ -64,8 +68,6 @@ def _follow(
     town: Town, teller: Teller, study: str, rounds: int
 ) -> tuple[list[float], dict[str, Any]]:
     """Show the rounds as the first hospital's node reports them."""
-
-
     losses: list[float] = []
     seen = 0
     label = say("story.learn.progress", teller.output.lang)

@@ -171,7 +171,9 @@ def _candidates(hub: Path, sealed: Sealed) -> Iterator[bytes]:
         if len(data) < 64 * 1024:
             yield from (data[i : i + 32] for i in range(len(data) - 31))
     with _database(hub) as db:
-        tables = [str(r[0]) for r in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+        tables = [
+            str(r[0]) for r in db.execute("SELECT name FROM sqlite_master WHERE type='table'")
+        ]
         for table in tables:
             for row in db.execute(f'SELECT * FROM "{table}"'):  # noqa: S608 - names from the schema itself
                 for value in row:
@@ -183,7 +185,9 @@ def _candidates(hub: Path, sealed: Sealed) -> Iterator[bytes]:
 
 
 def _unwrapped(data: bytes, sealed: Sealed) -> Iterator[bytes]:
-    for pem in re.findall(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.+?-----END [A-Z ]+-----\n", data, re.S):
+    for pem in re.findall(
+        rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.+?-----END [A-Z ]+-----\n", data, re.DOTALL
+    ):
         key = load_pem_private_key(pem, None)
         raw = getattr(key, "private_bytes_raw", None)
         if raw is not None:

@@ -25,7 +25,7 @@ from concura.types import MemberId
 
 __all__ = ["Town"]
 
-_INTERVAL_MS = 250   # a block follows soon, so that a watching person does not wait
+_INTERVAL_MS = 250  # a block follows soon, so that a watching person does not wait
 _PATIENCE_S = 60.0
 _POLL_S = 0.02
 

@@ -3,7 +3,17 @@
 One file per area; a key stands in one of them only (tests/test_words.py).
 """
 
-from concura.data.words import cli, decisions, errors, ledger, nodes, records, report, sealing, story
+from concura.data.words import (
+    cli,
+    decisions,
+    errors,
+    ledger,
+    nodes,
+    records,
+    report,
+    sealing,
+    story,
+)
 
 __all__ = ["WORDS"]
 

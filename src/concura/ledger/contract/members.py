@@ -1,7 +1,8 @@
 """Who belongs to the consortium: founding, applying, admitting.
 
 The quorum is the one of the co-signatures: the smallest q > (n+f)/2, where f = (n-1)//3 but at
-least one: 3 of 3, 3 of 4, 4 of 5. A genesis that sets a lower one keeps it; any other grows with the members.
+least one: 3 of 3, 3 of 4, 4 of 5. A genesis that sets a lower one keeps it; any other grows with
+the members.
 
 This module does NOT check that a card's keys are sound or belong to the applicant: the shell does.
 """
