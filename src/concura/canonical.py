@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import math
+from json.encoder import encode_basestring as _text  # what json.dumps uses, without its detours
 from typing import Any
 
 from concura.errors import DataFileInvalid
@@ -109,7 +110,7 @@ def _write(value: Any, parts: list[str], floats: bool, depth: int) -> None:  # n
     if value is None or isinstance(value, bool):
         parts.append({None: "null", True: "true", False: "false"}[value])
     elif isinstance(value, str):
-        parts.append(json.dumps(value, ensure_ascii=False))
+        parts.append(_text(value))
     elif isinstance(value, int):
         if abs(value) > INTEGER_MAX:
             raise ValueError("integer")
@@ -139,7 +140,7 @@ def _write_dict(value: dict[str, Any], parts: list[str], floats: bool, depth: in
     for index, key in enumerate(sorted(value, key=_utf16)):
         if index:
             parts.append(",")
-        parts.append(json.dumps(key, ensure_ascii=False))
+        parts.append(_text(key))
         parts.append(":")
         _write(value[key], parts, floats, depth + 1)
     parts.append("}")

@@ -262,13 +262,11 @@ def open_hub(folder: Path, settings: Settings, profile: str = "embedded") -> Ite
     with ExitStack() as stack:
         store = parts.hub_store(made(folder / "data") / "hub.db")
         stack.callback(_close, store)
-        miner = parts.miner()
-        stack.callback(_close, miner)
         platform = Platform(
             genesis,
             store=store,
             clock=SystemClock(),
-            miner=miner,
+            miner=parts.miner(),  # its child ends with this process
             signer=key.sign,
             interval_ms=settings.block_interval_ms,
             on_authority=lambda der: add_authority(context, pem_of(der)),

@@ -22,6 +22,7 @@ from concura.ledger import (
     parse_note,
     verify_cosignature,
 )
+from concura.limits import MEMBERS_MAX
 from concura.ports import Bell, Clock, HubStore, MailItem, Miner
 from concura.types import Fingerprint, Height, MemberId, StudyId
 
@@ -162,6 +163,9 @@ class Session:
             caller = self._member()
             if any(one.entry.author != caller for one in signed):
                 raise NotMember(who=caller, detail="it hands in an entry of another author")
+        elif len(applicants(self._platform.ordering.state)) >= MEMBERS_MAX:
+            # Anybody with an invitation may apply: the list of those who wait is bounded.
+            raise NotMember(who="applicant", detail="too many applications wait already")
         receipts = await self._platform.ordering.accept(entries)
         for one in signed:
             await self._platform.welcome(one)
