@@ -363,6 +363,12 @@ class Bell:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._waiting: set[asyncio.Queue[None]] = set()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Wake everyone, and let nobody wait any more: the process is about to end."""
+        self._is_closed = True
+        self.ring()
 
     def ring(self) -> None:
         """Wake everyone who waits now."""
@@ -375,7 +381,7 @@ class Bell:
         end = self._clock.monotonic_s() + seconds
         while not ready():
             left = end - self._clock.monotonic_s()
-            if left <= 0:
+            if left <= 0 or self._is_closed:
                 return False
             await self.wait(left)
         return True

@@ -277,7 +277,7 @@ def test_the_summary_has_what_json_prints(story):
     flat = summary(story, report="report.html")
     assert list(flat) == [
         "decision", "risk", "threshold", "horizon", "reasons", "auc", "brier", "calibration",
-        "rounds", "patients", "imputed", "ledger", "tamper", "refused", "hub_could_open",
+        "rounds", "model", "patients", "imputed", "ledger", "tamper", "refused", "hub_could_open",
         "seconds", "report",
     ]  # fmt: skip
     assert flat["decision"] == "Decision: High-risk patient"

@@ -7,11 +7,14 @@ This module does NOT decide where files belong and does NOT follow a redirect to
 """
 
 import hashlib
+import http.client
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping
+from email.message import Message
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
-
-import httpx
 
 from concura.adapters.folders import atomic_write, disk
 from concura.errors import DownloadInvalid
@@ -38,7 +41,9 @@ HEART_DISEASE_FILES: Mapping[str, tuple[str, int]] = {
         6_737,
     ),
 }
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 20.0  # of each step: to connect, and then of each read
+_REDIRECTS_MAX = 3
+_CHUNK_BYTES = 64 * 1024
 
 Progress = Callable[[str, int, int], None]
 
@@ -68,18 +73,42 @@ def get_heart_disease(
     with disk(target):
         target.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
-    with httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True, max_redirects=3) as client:
-        for done, (name, (digest, size)) in enumerate(HEART_DISEASE_FILES.items()):
-            if progress is not None:
-                progress(name, done, len(HEART_DISEASE_FILES))
-            path = target / name
-            if not _is_there(path, digest, size):
-                data = _take(client, base_url.rstrip("/") + "/" + name, name, size)
-                if hashlib.sha256(data).hexdigest() != digest:
-                    raise DownloadInvalid("digest", file=name)
-                atomic_write(path, data, mode=0o644)
-            paths.append(path)
+    opener = urllib.request.build_opener(_Redirects)
+    for done, (name, (digest, size)) in enumerate(HEART_DISEASE_FILES.items()):
+        if progress is not None:
+            progress(name, done, len(HEART_DISEASE_FILES))
+        path = target / name
+        if not _is_there(path, digest, size):
+            data = _take(opener, base_url.rstrip("/") + "/" + name, name, size)
+            if hashlib.sha256(data).hexdigest() != digest:
+                raise DownloadInvalid("digest", file=name)
+            atomic_write(path, data, mode=0o644)
+        paths.append(path)
     return paths
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows few redirects, and none that changes the scheme: https must not become http."""
+
+    max_repeats = max_redirections = _REDIRECTS_MAX
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: Message,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        """Return the next request.
+
+        Raises:
+            URLError: another scheme.
+        """
+        if urlsplit(newurl).scheme != urlsplit(req.full_url).scheme:
+            raise urllib.error.URLError("scheme")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]  # as above
 
 
 def _is_there(path: Path, digest: str, size: int) -> bool:
@@ -89,20 +118,37 @@ def _is_there(path: Path, digest: str, size: int) -> bool:
         return hashlib.sha256(path.read_bytes()).hexdigest() == digest
 
 
-def _take(client: httpx.Client, url: str, name: str, size: int) -> bytes:
-    host = urlsplit(url).hostname or "-"
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise DownloadInvalid("url", file=name)
-    data = bytearray()
+def _take(opener: urllib.request.OpenerDirector, url: str, name: str, size: int) -> bytes:
     try:
-        with client.stream("GET", url) as reply:
-            if reply.status_code != httpx.codes.OK:
-                raise DownloadInvalid("status", file=name, host=host, status=reply.status_code)
-            for chunk in reply.iter_bytes():
-                data += chunk
-                # The size is pinned with the digest: nothing longer is worth reading.
-                if len(data) > size:
-                    raise DownloadInvalid("size", file=name)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
+        known = scheme in {"http", "https"} and host and urlsplit(url).port != 0
+    except ValueError:  # a port that is no number, brackets that do not match
+        known, host = False, None
+    if not known:
+        raise DownloadInvalid("url", file=name)
+    try:
+        # A byte more than pinned is enough to know that it is another file.
+        with opener.open(url, timeout=_TIMEOUT_S) as reply:
+            status, data = reply.status, _read(reply, size + 1)
+            is_cut = len(data) <= size and reply.length not in {None, 0}
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code < http.client.BAD_REQUEST:  # a redirect that was not followed
+            raise DownloadInvalid("network", file=name, host=host) from error
+        raise DownloadInvalid("status", file=name, host=host, status=error.code) from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise DownloadInvalid("network", file=name, host=host) from error
+    if status != http.client.OK:
+        raise DownloadInvalid("status", file=name, host=host, status=status)
+    if len(data) > size:
+        raise DownloadInvalid("size", file=name)
+    if is_cut:
+        raise DownloadInvalid("network", file=name, host=host)
+    return data
+
+
+def _read(reply: http.client.HTTPResponse, limit: int) -> bytes:
+    data = bytearray()
+    while len(data) < limit and (part := reply.read(min(_CHUNK_BYTES, limit - len(data)))):
+        data += part
     return bytes(data)

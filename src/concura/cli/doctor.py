@@ -30,7 +30,7 @@ from concura.profiles import Settings, load_settings, variable
 __all__ = ["Finding", "configure", "examine", "run"]
 
 _PYTHON = (3, 11)
-_PACKAGES = ("apsw", "cryptography", "httpx", "numpy", "rich", "starlette", "uvicorn")
+_PACKAGES = ("apsw", "cryptography", "httpcore", "numpy", "rich", "starlette", "uvicorn")
 _SPACE_LOW_BYTES = 1024**3  # a day's ledger and logs of a small consortium
 _SPACE_MIN_BYTES = 64 * 1024**2  # less does not even hold one sealed record of the largest size
 _CLOCK_SKEW_MAX_S = 5.0

@@ -169,7 +169,14 @@ def _serve(options: argparse.Namespace) -> int:
                     url = f"https://{settings.host}:{port}"
                     options.output.say("hub.serving", url=url)
 
-                await serve(app, listener, context=hub.context, started=started, stop=stop)
+                await serve(
+                    app,
+                    listener,
+                    context=hub.context,
+                    started=started,
+                    stopping=hub.platform.close,
+                    stop=stop,
+                )
 
             run_until_stopped(main, beside=hub.platform.run)
     return 0

@@ -29,7 +29,7 @@ class Mailbox:
 
     def __init__(self, store: HubStore, clock: Clock) -> None:
         self._store = store
-        self._bell = Bell(clock)
+        self.bell = Bell(clock)
 
     async def send(self, item: MailItem, *, state: State) -> int:
         """Put an object into its recipient's mailbox.
@@ -61,12 +61,12 @@ class Mailbox:
         if (item.sender, item.recipient, digest) != allowed:
             raise AccessRefused("ledger", detail="the accepted ledger entry names another object")
         number = await self._store.put_mail(replace(item, number=0))
-        self._bell.ring()
+        self.bell.ring()
         return number
 
     async def receive(self, recipient: MemberId, *, after: int, wait_s: float) -> list[MailItem]:
         """Return a member's mail with a number above `after`, waiting for the first."""
-        await self._bell.until(lambda: bool(self._store.mail(recipient, after)), wait_s)
+        await self.bell.until(lambda: bool(self._store.mail(recipient, after)), wait_s)
         return self._store.mail(recipient, after)
 
     async def delete(self, recipient: MemberId, number: int) -> None:

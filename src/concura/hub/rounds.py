@@ -31,7 +31,7 @@ class Rounds:
 
     def __init__(self, store: HubStore, clock: Clock) -> None:
         self._store = store
-        self._bell = Bell(clock)
+        self.bell = Bell(clock)
 
     async def put_task(
         self, member: MemberId, *, study_id: StudyId, data: bytes, state: State
@@ -48,14 +48,14 @@ class Rounds:
         if hashlib.sha256(data).hexdigest() != entry["task_digest"]:
             raise StudyRefused(detail="the task is not the one of its digest")
         await self._store.put_fact(f"task/{study_id}", data)
-        self._bell.ring()
+        self.bell.ring()
 
     async def task(
         self, member: MemberId, *, study_id: StudyId, wait_s: float, state: State
     ) -> bytes:
         """Return a study's task, or b"" while its author has not handed it in."""
         self._check_participant(member, self._study(study_id, state))
-        await self._bell.until(lambda: self._store.fact(f"task/{study_id}") is not None, wait_s)
+        await self.bell.until(lambda: self._store.fact(f"task/{study_id}") is not None, wait_s)
         return self._store.fact(f"task/{study_id}") or b""
 
     async def contribute(
@@ -82,7 +82,7 @@ class Rounds:
         if step != KEYS:
             self._check_shape(member, data, have)
         await self._store.put_contribution(study_id, step, member, data)
-        self._bell.ring()
+        self.bell.ring()
 
     async def mask_keys(
         self, member: MemberId, *, study_id: StudyId, wait_s: float, state: State
@@ -111,7 +111,7 @@ class Rounds:
         entry = self._study(study_id, state)
         self._check_participant(member, entry)
         count = len(entry["participants"])
-        is_complete = await self._bell.until(
+        is_complete = await self.bell.until(
             lambda: self._store.count_contributions(study_id, step) == count, wait_s
         )
         return self._store.contributions(study_id, step) if is_complete else {}

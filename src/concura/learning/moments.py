@@ -21,7 +21,7 @@ __all__ = ["Standard", "learn_standard"]
 
 _EDGE, _BINS = 8.0, 128  # histogram of z: 128 bins of 1/8 standard deviation; the ends are open
 _POWER_MAX = 300.0  # 2^300: far beyond any measurement
-_MARGIN = 1.0  # standard deviations that the range goes beyond the tenth most extreme
+_MARGIN = 2.0  # standard deviations beyond the tenth most extreme patient: where skewed tails end
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def _scale(x: Array) -> Steps[tuple[Array, Array, Array, float]]:
 def _ranges(z: Array, x: Array) -> Steps[tuple[Array, Array, NDArray[np.bool_]]]:
     """Return the ends of the training range, in standard deviations, and what is yes or no.
 
-    An end lies one standard deviation beyond the bin that holds the tenth most extreme patient:
+    An end lies two standard deviations beyond the bin that holds the tenth most extreme patient:
     fewer than ten patients never decide, and never show in the model. A feature that is 0 or 1 in
     every training patient is yes or no: both lie within its range, however rare one of them is.
     """

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from concura import canonical
-from concura.errors import MappingInvalid
+from concura.data.words import WORDS
+from concura.errors import MappingInvalid, say
 from concura.records._fields import Fields
 from concura.types import Digest, JsonObject
 
@@ -98,9 +99,13 @@ class FeatureSet:
                 )
         return found
 
-    def units(self) -> dict[str, str]:
+    def units(self, lang: str = "en") -> dict[str, str]:
         """Return the unit that people read for each column name; empty for yes-or-no columns."""
-        return {name: f.unit_label for f in self.features for name in _columns(f)}
+        return {name: _unit(f, lang) for f in self.features for name in _columns(f)}
+
+    def ucum(self) -> dict[str, str]:
+        """Return the UCUM code of each column's unit; empty for yes-or-no columns."""
+        return {name: f.unit for f in self.features for name in _columns(f)}
 
     def binary(self) -> frozenset[str]:
         """Return the names of the columns whose value is 0 (no) or 1 (yes)."""
@@ -141,6 +146,11 @@ def parse_features(raw: JsonObject) -> FeatureSet:
     except ValueError as error:
         raise MappingInvalid("not_json") from error
     return found
+
+
+def _unit(feature: Feature, lang: str) -> str:
+    key = f"unit.{feature.unit}"
+    return say(key, lang) if key in WORDS else feature.unit_label
 
 
 def _columns(feature: Feature) -> tuple[str, ...]:

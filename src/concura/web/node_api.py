@@ -302,7 +302,7 @@ def _wording(decided: Decided, lang: str) -> Wording:
     features = decided.features
     return Wording(
         labels=features.labels(lang),
-        units=features.units(),
+        units=features.units(lang),
         binary=features.binary(),
         meaning=features.outcome.meaning["zh" if lang.startswith("zh") else "en"],
         lang=lang,

@@ -85,9 +85,19 @@ async def serve(
     *,
     context: ssl.SSLContext | None = None,
     started: Callable[[], None] = lambda: None,
+    stopping: Callable[[], None] = lambda: None,
     stop: asyncio.Event,
 ) -> None:
-    """Serve until `stop` is set, then let open requests end within `GRACE_S` seconds."""
+    """Serve until `stop` is set, then let open requests end within `GRACE_S` seconds.
+
+    Args:
+        app: the ASGI app.
+        listener: from `bind`.
+        context: the TLS side that listens; None without TLS.
+        started: called when it serves.
+        stopping: called when it was asked to stop, to end what waits for news.
+        stop: asks it to stop.
+    """
     config = uvicorn.Config(
         app,
         http=PeerProtocol,
@@ -107,8 +117,9 @@ async def serve(
         await asyncio.sleep(0.005)
     if server.started:
         started()
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
+    asked = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    stopping()
     server.should_exit = True
     await running

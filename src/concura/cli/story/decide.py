@@ -49,7 +49,7 @@ def play_decision(
     teller.line(heading, number=number, hospital=town.names[hospital])
     _tell(teller, words[teller.output.lang], proof)
     labels = {lang: folder.features.labels(lang) for lang in ("en", "zh")}
-    units = folder.features.units()
+    units = folder.features.ucum()
     binary = folder.features.binary()
     teller.story["decision"] = {
         "line": {lang: words[lang]["line"] for lang in words},
@@ -98,6 +98,7 @@ def _prove(town: Town, hospital: MemberId, learned: Learned) -> dict[str, Any]:
     return {
         "version": learned.model.version,
         "digest": learned.model.id,
+        "parameters": learned.model.rounds_digest,
         "entry": entry,
         "block": proven.header.height,
         "final": proven.is_final and is_ours,

@@ -78,4 +78,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "error.resource.required": ("{path} is required.", "{path} 为必填项。"),
     "error.resource.text": ("{path} must be a text.", "{path} 必须是文字。"),
     "error.resource.type": ("This type of resource is not kept here; kept are {known}.", "此处不保存这种资源；保存的有 {known}。"),
+    "unit.a": ("years", "岁"),
+    "unit./min": ("per minute", "次/分"),
 }

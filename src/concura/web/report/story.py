@@ -307,7 +307,8 @@ class Model(TypedDict):
 
     Attributes:
         version: what the model is called.
-        digest: SHA-256 of its canonical JSON, hex.
+        digest: SHA-256 of its canonical JSON, hex; names the study and its consent height too.
+        parameters: SHA-256 of the parameters after the last round, hex: the same for the same seed.
         entry: id of the ledger entry that published it, hex.
         block: height of the block with that entry.
         final: whether that block is under a quorum-co-signed head.
@@ -315,6 +316,7 @@ class Model(TypedDict):
 
     version: str
     digest: str
+    parameters: str
     entry: str
     block: int
     final: bool
@@ -431,6 +433,7 @@ def summary(story: Mapping[str, Any], *, report: str) -> JsonObject:
         "brier": metrics["brier"],
         "calibration": metrics["calibration"]["slope"],
         "rounds": story["learning"]["rounds"],
+        "model": {name: decision["model"][name] for name in ("digest", "parameters")},
         "patients": story["patients"],
         "imputed": story["imputed"],
         "ledger": {key: ledger[key] for key in ("height", "entries", "verified", "final")},
