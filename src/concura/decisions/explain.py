@@ -52,7 +52,8 @@ class Explanation:
         risk: the probability, what it is of, and the threshold; "" where the model cannot say.
         reasons: one sentence each.
         doubts: what is missing or out of range; may be empty.
-        step: the suggested next step.
+        action: the suggested next step.
+        step: the same as a sentence: "Next step: ...".
         version: the model's version.
         notice: "A demonstration, not for care."
     """
@@ -61,6 +62,7 @@ class Explanation:
     risk: str
     reasons: tuple[str, ...]
     doubts: tuple[str, ...]
+    action: str
     step: str
     version: str
     notice: str
@@ -82,12 +84,14 @@ def explain(decision: Decision, *, wording: Wording) -> Explanation:
     """
     lang = wording.lang
     verdict = say(f"decision.{decision.verdict.value}", lang)
+    action = _action(decision, wording)
     return Explanation(
         line=say("decision.line", lang, verdict=verdict),
         risk=_risk(decision, wording),
         reasons=tuple(_reason(reason, wording) for reason in decision.reasons),
         doubts=_doubts(decision, wording),
-        step=_step(decision, wording),
+        action=action,
+        step=say("decision.step", lang, action=action),
         version=say("decision.version", lang, version=decision.model[:12]),
         notice=say("decision.notice", lang),
     )
@@ -144,7 +148,7 @@ def _doubts(decision: Decision, wording: Wording) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _step(decision: Decision, wording: Wording) -> str:
+def _action(decision: Decision, wording: Wording) -> str:
     if decision.verdict is not Verdict.CANNOT_SAY:
         return say(f"decision.step.{decision.verdict.value}", wording.lang)
     names = dict.fromkeys((*decision.imputed, *decision.out_of_range))

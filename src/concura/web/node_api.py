@@ -291,6 +291,7 @@ def _decision(decided: Decided, lang: str) -> dict[str, Any]:
             "risk": explanation.risk,
             "reasons": list(explanation.reasons),
             "doubts": list(explanation.doubts),
+            "action": explanation.action,
             "step": explanation.step,
             "version": explanation.version,
             "notice": explanation.notice,

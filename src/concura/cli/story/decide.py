@@ -58,7 +58,7 @@ def play_decision(
         "threshold": answer["threshold"],
         "horizon": dict(folder.features.outcome.meaning),
         "reasons": [_reason(reason, labels, units, binary) for reason in answer["reasons"]],
-        "next_step": {lang: words[lang]["step"] for lang in words},
+        "next_step": {lang: words[lang]["action"] for lang in words},
         "imputed": answer["imputed"],
         "out_of_range": answer["out_of_range"],
         "model": proof,
