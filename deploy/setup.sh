@@ -4,8 +4,8 @@
 #   deploy/setup.sh core   .venv      the product alone, as an operator installs it
 #   deploy/setup.sh dev    .venv-dev  the pinned tools of requirements-dev.txt and the product
 #
-# It does NOT touch the system, but for two packages that the browser tests need, and those only
-# as root. Everything else is said, not done.
+# It does NOT touch the system, but for a few packages that only tests need, and those only as
+# root. Everything else is said, not done.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -61,7 +61,8 @@ make_dev() {
   make_system
 }
 
-# (3) The parts that no package index has: a browser and Chinese letters for the pictures' tests.
+# (3) The parts that no package index has: a browser and Chinese letters for the pictures' tests, a
+# token in software for the key stores' tests.
 has_browser() {
   for name in chromium chromium-browser google-chrome; do
     command -v "$name" >/dev/null 2>&1 && return 0
@@ -70,10 +71,13 @@ has_browser() {
 }
 has_letters() { command -v fc-list >/dev/null 2>&1 && [ -n "$(fc-list :lang=zh-cn file 2>/dev/null)" ]; }
 
+has_token() { command -v softhsm2-util >/dev/null 2>&1; }
+
 make_system() {
   missing=""
   has_browser || missing="$missing chromium"
   has_letters || missing="$missing fonts-noto-cjk fontconfig"
+  has_token || missing="$missing softhsm2"
   command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
   [ -z "$missing" ] && return 0
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -4,12 +4,12 @@
     ├── OperatorError   what the person or the set-up must change
     │   ├── UsageInvalid, ConfigInvalid, PortInUse, FolderUnusable, FolderFormat
     │   ├── AlreadyRunning, NotRunning, InvitationInvalid, CertificateInvalid, KeyUnavailable
-    │   └── Interrupted
+    │   └── FileUnusable, Interrupted
     ├── DataError       what was handed in is wrong
     │   └── DataFileInvalid, MappingInvalid, UnitInvalid, ResourceInvalid, NotFound, DownloadInvalid
     ├── PeerError       another party broke the protocol, or may not do what it asks
     │   ├── EnvelopeRefused, EntryRefused, ChainInvalid, HubDishonest, NotMember, ReplyInvalid
-    │   └── AccessRefused
+    │   └── AccessRefused, StreamRefused
     ├── NetworkError    the way between the parties failed
     │   └── HubUnreachable, NodeUnreachable
     ├── LearningError   a study cannot be run, or was ended
@@ -41,6 +41,7 @@ __all__ = [
     "DownloadInvalid",
     "EntryRefused",
     "EnvelopeRefused",
+    "FileUnusable",
     "FolderFormat",
     "FolderUnusable",
     "HubDishonest",
@@ -65,6 +66,7 @@ __all__ = [
     "ResourceInvalid",
     "StoreCorrupt",
     "StoreFull",
+    "StreamRefused",
     "StudyAborted",
     "StudyRefused",
     "UnitInvalid",
@@ -198,6 +200,12 @@ class KeyUnavailable(OperatorError):
     slug, exit_code = "key", 18
 
 
+class FileUnusable(OperatorError):
+    """A file to be read or written is missing, in the way, or changed meanwhile."""
+
+    slug, exit_code = "file", 19
+
+
 class Interrupted(OperatorError):
     """The person stopped the command."""
 
@@ -292,6 +300,12 @@ class AccessRefused(PeerError):
     """Policy or consent does not allow this access."""
 
     slug, exit_code, http_status = "access", 36, 403
+
+
+class StreamRefused(PeerError):
+    """A sealed large object, or the file that carries one, is not what its sender made."""
+
+    slug, exit_code = "stream", 37
 
 
 class NetworkError(ConcuraError):

@@ -13,9 +13,15 @@ __all__ = [
     "ENTRIES_PER_BLOCK_MAX",
     "ENTRY_MAX_BYTES",
     "ENVELOPE_MAX_BYTES",
+    "ERASURE_RECEIPT_MAX_BYTES",
+    "FILE_NAME_MAX_BYTES",
+    "FILE_RECORD_MAX_BYTES",
     "INTEGER_MAX",
+    "INVENTORY_SEGMENTS_MAX",
     "INVITATION_MAX_BYTES",
     "JSON_DEPTH_MAX",
+    "KEY_BACKUP_WINDOW_MS",
+    "KEY_STORE_URI_MAX_CHARS",
     "MAPPING_MAX_BYTES",
     "MEDIA_TYPE_MAX_CHARS",
     "MEMBERS_MAX",
@@ -23,8 +29,12 @@ __all__ = [
     "NOTE_MAX_BYTES",
     "RECIPIENTS_MAX",
     "REQUEST_MAX_BYTES",
+    "REWRAP_WITHIN_MS",
     "RSA_MAX_BITS",
     "RSA_MIN_BITS",
+    "SHARES_MAX",
+    "SHARE_MAX_CHARS",
+    "STREAM_SEGMENTS_MAX",
     "TABLE_FILE_MAX_BYTES",
     "TABLE_LINE_MAX_CHARS",
     "TABLE_ROWS_MAX",
@@ -50,7 +60,13 @@ RSA_MAX_BITS = 8_192  # a larger key only costs its reader time
 RECIPIENTS_MAX = 64  # readers of one sealed record
 REQUEST_MAX_BYTES = ENVELOPE_MAX_BYTES  # the largest HTTP body that either server reads
 INVITATION_MAX_BYTES = 4 * 1024 * 1024  # genesis with MEMBERS_MAX founders and their certificates
+KEY_STORE_URI_MAX_CHARS = 4_096  # a setting of one line: a path, a token's label, an ARN
 NAME_MAX_CHARS = 64  # a member's name must fit on a line
+
+STREAM_SEGMENTS_MAX = 2**32  # the segment's number has four bytes in its nonce: 4 PiB at 1 MiB
+INVENTORY_SEGMENTS_MAX = 2**20  # 1 TiB at 1 MiB; its list of digests is read in one piece, 70 MB
+FILE_RECORD_MAX_BYTES = 1024 * 1024  # the record ahead of a stream: 64 readers' wraps are 90 kB
+FILE_NAME_MAX_BYTES = 255  # the longest name that common file systems keep
 
 CONTRIBUTION_MAX_VALUES = 4_000_000  # 32 MB of masked 64-bit values in one contribution
 
@@ -58,3 +74,9 @@ TABLE_FILE_MAX_BYTES = 256 * 1024 * 1024  # a hospital's table is read in one go
 TABLE_LINE_MAX_CHARS = 65_536  # a line longer than this is no table row
 TABLE_ROWS_MAX = 2_000_000  # rows of one hospital's table
 MAPPING_MAX_BYTES = 4 * 1024 * 1024  # a mapping names columns, never patients
+
+REWRAP_WITHIN_MS = 24 * 3_600_000  # after an erasure the old epoch key is destroyed within a day
+KEY_BACKUP_WINDOW_MS = 30 * 24 * 3_600_000  # no backup of the key table is kept, or taken, longer
+ERASURE_RECEIPT_MAX_BYTES = 64 * 1024  # a receipt is under 2 kB
+SHARES_MAX = 32  # people who each keep a share of a root
+SHARE_MAX_CHARS = 4_096  # a share of a root is one line of about 110

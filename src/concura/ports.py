@@ -27,6 +27,8 @@ __all__ = [
     "Miner",
     "NodePorts",
     "NodeStore",
+    "ObjectStore",
+    "PostQuantumKeys",
     "Randomness",
     "RecordStore",
     "StoredResource",
@@ -86,6 +88,25 @@ class KeyStore(Protocol):
 
     def unwrap_aes(self, wrapped: bytes) -> bytes:
         """Open a key wrapped by `wrap_aes`. Raises KeyUnavailable."""
+        ...
+
+
+class PostQuantumKeys(Protocol):
+    """A reader's post-quantum wrap key, beside its key store. MUST NOT let the private key out."""
+
+    def capabilities(self) -> frozenset[str]:
+        """Return what it can do, out of {unwrap_pq}."""
+        ...
+
+    def public_pq(self) -> bytes:
+        """Return the public key: ML-KEM-768, then X25519; 1216 bytes."""
+        ...
+
+    def unwrap_pq(self, wrapped: bytes, *, info: bytes) -> bytes:
+        """Open a content key sealed with HPKE; `info` names envelope and reader.
+
+        Raises EnvelopeRefused.
+        """
         ...
 
 
@@ -208,6 +229,30 @@ class NodeStore(Protocol):
 
     def facts(self, prefix: str) -> dict[str, bytes]:
         """Return all named values whose name starts with `prefix`, ordered by name."""
+        ...
+
+
+class ObjectStore(Protocol):
+    """Segments of sealed large objects between members, by the object's root. It sees ciphertext.
+
+    A segment MUST be kept whole or not at all. What it returns MUST be taken as bytes from a
+    stranger: the caller checks each segment against the list that the root vouches for.
+    """
+
+    async def put_segment(self, root: Digest, number: int, data: bytes) -> None:
+        """Keep one segment; the same one again changes nothing. Durable when it returns."""
+        ...
+
+    async def segment(self, root: Digest, number: int) -> bytes:
+        """Return one segment. Raises NotFound."""
+        ...
+
+    async def segments(self, root: Digest) -> frozenset[int]:
+        """Return the numbers of the segments that are there."""
+        ...
+
+    async def delete_object(self, root: Digest) -> None:
+        """Remove all segments of an object that was delivered."""
         ...
 
 

@@ -22,7 +22,15 @@ from concura.adapters.certificates import check as check_certificate
 from concura.adapters.folders import atomic_write, disk, kind_of
 from concura.adapters.http_hub import HttpHub
 from concura.adapters.hub_key import HubKey
-from concura.adapters.keys_file import FileKeyStore
+from concura.adapters.key_locks import Ask
+from concura.adapters.keys_sm import SmKeyStore
+from concura.adapters.keys_uri import (
+    DEFAULT_STORE,
+    ManagedKeyStore,
+    create_key_store,
+    open_key_store,
+    place_of,
+)
 from concura.adapters.logs import LEVELS
 from concura.adapters.miner import ProcessMiner
 from concura.adapters.sqlite_access import SqliteAccessLog
@@ -51,6 +59,7 @@ from concura.ports import (
     Randomness,
     RecordStore,
 )
+from concura.sealing import AES, SM, SUITES, Suite
 
 __all__ = [
     "PROFILES",
@@ -64,9 +73,13 @@ __all__ = [
     "invitation_of",
     "load_settings",
     "made",
+    "make_keys",
     "open_hub",
+    "open_keys",
     "open_node",
     "pem_of",
+    "suite_of",
+    "suited",
     "variable",
 ]
 
@@ -88,6 +101,8 @@ class Settings:
 
     host: str = "127.0.0.1"  # address that the hub listens on
     port: int = _number(0, 0, _PORT_MAX)  # 0: the system chooses
+    key_store: str = DEFAULT_STORE  # URI of a node's private keys (adapters/keys_uri.py)
+    suite: str = _choice(AES.name, *SUITES)  # algorithms; fixed when node and hub are made
     node_port: int = _number(0, 0, _PORT_MAX)  # a node's own tools, loopback only
     difficulty_bits: int = _number(16, 0, DIFFICULTY_MAX_BITS)
     block_interval_ms: int = _number(1_000, 10, 3_600_000)
@@ -216,9 +231,8 @@ class Profile:
 
     hub_store: Callable[[Path], HubStore]
     node_store: Callable[[Path, bytes], NodeStore]
-    records: Callable[[Path, KeyStore, Randomness], RecordStore]
+    records: Callable[[Path, KeyStore, Randomness, Suite], RecordStore]
     access_log: Callable[[Path, bytes], AccessLog]
-    keys: Callable[[Path], KeyStore]
     miner: Callable[[], Miner]
 
 
@@ -227,9 +241,10 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
         "embedded": Profile(
             hub_store=SqliteHubStore,
             node_store=lambda path, key: SqliteNodeStore(path, key=key),
-            records=SqliteRecords,
+            records=lambda folder, keys, randomness, suite: SqliteRecords(
+                folder, keys, randomness, suite=suite
+            ),
             access_log=SqliteAccessLog,
-            keys=FileKeyStore.open,
             miner=ProcessMiner,
         ),
     }
@@ -275,8 +290,19 @@ def open_hub(folder: Path, settings: Settings, profile: str = "embedded") -> Ite
 
 
 @contextmanager
-def open_node(folder: Path, settings: Settings, profile: str = "embedded") -> Iterator[Node]:
+def open_node(
+    folder: Path, settings: Settings, profile: str = "embedded", *, ask: Ask | None = None
+) -> Iterator[Node]:
     """Put a node together from its folder, and take it apart at the end.
+
+    Args:
+        folder: the node's folder.
+        settings: its settings.
+        profile: which adapters.
+        ask: how to ask a person for the key store's passphrase or PIN.
+
+    Yields:
+        The node.
 
     Raises:
         FolderUnusable: the node has not joined a consortium yet.
@@ -285,14 +311,16 @@ def open_node(folder: Path, settings: Settings, profile: str = "embedded") -> It
     parts = PROFILES[profile]
     invitation, card = invitation_of(folder), card_of(folder)
     randomness = SystemRandomness()
-    keys = parts.keys(folder / "keys")
+    keys = open_keys(folder, settings, ask=ask)
     check_certificate(certificate(folder / "tls"), now=datetime.now(UTC))  # noqa: TID251 - wiring is where the clock is
     data = made(folder / "data")
     key = database_key(data / "store.key", keys, randomness)
+    suite = invitation.genesis.suite
     with ExitStack() as stack:
+        stack.callback(_close, keys)
         store = parts.node_store(data / "node.db", key)
         stack.callback(_close, store)
-        records = parts.records(data, keys, randomness)
+        records = parts.records(data, keys, randomness, suite)
         stack.callback(_close, records)
         access = parts.access_log(data / "access.db", key)
         stack.callback(_close, access)
@@ -302,7 +330,7 @@ def open_node(folder: Path, settings: Settings, profile: str = "embedded") -> It
             store=store,
             records=records,
             access=access,
-            keys=keys,
+            keys=suited(keys, folder, suite),
             clock=SystemClock(),
             randomness=randomness,
         )
@@ -313,6 +341,73 @@ def open_node(folder: Path, settings: Settings, profile: str = "embedded") -> It
             wait_s=settings.wait_s,
             anchor_s=settings.access_anchor_s,
         )
+
+
+def open_keys(folder: Path, settings: Settings, *, ask: Ask | None = None) -> ManagedKeyStore:
+    """Open the key store of a node.
+
+    Args:
+        folder: the node's folder.
+        settings: its settings; `key_store` says where the keys are.
+        ask: how to ask a person for a passphrase or PIN.
+
+    Raises:
+        ConfigInvalid: the setting names no key store.
+        KeyUnavailable: it cannot be opened.
+    """
+    return open_key_store(settings.key_store, base=folder, ask=ask)
+
+
+def make_keys(
+    folder: Path, settings: Settings, *, ask: Ask | None = None, choose: Ask | None = None
+) -> ManagedKeyStore:
+    """Open the key store of a node, made with fresh keys if there is none yet.
+
+    Args:
+        folder: the node's folder.
+        settings: its settings; `key_store` says where the keys are.
+        ask: how to ask a person for a passphrase or PIN that there is.
+        choose: how to ask for a new passphrase; None makes files without one.
+
+    Raises:
+        ConfigInvalid: the setting names no key store.
+        KeyUnavailable: it cannot be opened or made.
+    """
+    if place_of(settings.key_store, base=folder).folder.exists():
+        return open_keys(folder, settings, ask=ask)
+    return create_key_store(settings.key_store, base=folder, ask=ask, choose=choose)
+
+
+# Which keys a suite's members sign and unwrap with, beside the key store that holds the root.
+_SUITED: Mapping[str, Callable[[Path, KeyStore], KeyStore]] = MappingProxyType(
+    {AES.name: lambda _folder, keys: keys, SM.name: SmKeyStore.ensure}
+)
+
+
+def suited(keys: KeyStore, folder: Path, suite: Suite) -> KeyStore:
+    """Return the key store with the suite's own keys in front; drawn where there are none yet.
+
+    Args:
+        keys: the node's key store.
+        folder: the node's folder.
+        suite: the consortium's.
+
+    Raises:
+        KeyUnavailable: the suite's keys cannot be opened with this key store.
+        ConfigInvalid: `extra`: the suite needs a package that is not installed.
+    """
+    return _SUITED[suite.name](folder / suite.name, keys)
+
+
+def suite_of(folder: Path, settings: Settings) -> Suite:
+    """Return a node's suite: its consortium's; before it joined one, that of its settings.
+
+    Raises:
+        InvitationInvalid: the invitation was changed.
+    """
+    if (folder / "invitation.json").exists():
+        return invitation_of(folder).genesis.suite
+    return SUITES[settings.suite]
 
 
 def invitation_of(folder: Path) -> Invitation:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from concura.adapters import certificates
@@ -218,6 +219,18 @@ def test_days_are_counted_and_both_ends_of_validity_refused(hub):
     assert why(certificates.check, pem, now=late) == (CertificateInvalid, "expired")
     assert why(certificates.check, pem, now=early) == (CertificateInvalid, "early")
     assert why(certificates.check, b"garbage", now=NOW) == (CertificateInvalid, "garbage")
+
+
+def test_a_certificate_whose_key_lies_on_no_curve_is_refused(hub):
+    """The library reads the key only when it is asked for: later than we expected a refusal."""
+    found = x509.load_pem_x509_certificate(certificates.certificate(hub))
+    point = found.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    der = found.public_bytes(Encoding.DER)
+
+    broken = der.replace(point, point[:-1] + bytes([point[-1] ^ 1]))
+
+    assert why(certificates.tls_fingerprint, broken) == (CertificateInvalid, "garbage")
+    assert why(certificates.check, broken, now=NOW) == (CertificateInvalid, "garbage")
 
 
 def test_an_authority_is_never_replaced(hub):

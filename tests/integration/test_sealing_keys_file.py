@@ -72,7 +72,7 @@ def test_each_key_does_its_one_job(plain):
     content_key = bytes(range(32))
     assert store.unwrap(wrap_content_key(store.public("wrap"), content_key)) == content_key
     assert len({store.public(use) for use in ("sign", "wrap", "witness")}) == 3
-    assert store.capabilities() == {"sign", "unwrap", "wrap_aes"}
+    assert store.capabilities() == {"sign", "unwrap", "wrap_aes", "export", "destroy:now"}
 
 
 def test_what_was_wrapped_to_another_key_is_refused(plain, locked):

@@ -50,4 +50,4 @@ def test_a_hardened_process_dumps_no_core_and_shares_no_file(tmp_path):
         check=True,
     )
 
-    assert result.stdout.strip() == "(0, 0) 0o600"
+    assert result.stdout.strip() == "(1, 1) 0o600"

@@ -29,6 +29,7 @@ from concura.types import Fingerprint
 
 __all__ = [
     "DAYS",
+    "RENEW_DAYS",
     "add_authority",
     "authority",
     "certificate",
@@ -36,11 +37,13 @@ __all__ = [
     "client_context",
     "create_authority",
     "issue",
+    "renew",
     "server_context",
     "tls_fingerprint",
 ]
 
 DAYS: Final = 397  # what browsers allow at most, so that renewal stays practised
+RENEW_DAYS: Final = 30  # a month's holiday of whoever renews must fit
 _AUTHORITY_DAYS: Final = 3_653
 _AUTHORITY_KEY: Final = "ca.key"
 _AUTHORITY: Final = "ca.pem"
@@ -122,10 +125,13 @@ def issue(
         The certificate in PEM, without its chain.
 
     Raises:
-        CertificateInvalid: `name`: a name cannot stand in a certificate; `garbage`.
+        CertificateInvalid: `name`: a name cannot stand in a certificate; `garbage`; `authority`:
+            the authority itself has expired.
         KeyUnavailable: the authority's key is missing or readable by others.
     """
     issuer = _load(folder / _AUTHORITY)
+    if now > issuer.not_valid_after_utc:
+        raise CertificateInvalid("authority", name=_common_name(issuer))
     issuer_key = _read_key(folder / _AUTHORITY_KEY)
     is_renewal = (folder / _TLS).exists() and not fresh_key
     key = _read_key(folder / _TLS) if is_renewal else ec.generate_private_key(ec.SECP256R1())
@@ -133,7 +139,7 @@ def issue(
     uses = [ExtendedKeyUsageOID.CLIENT_AUTH] * client + [ExtendedKeyUsageOID.SERVER_AUTH] * server
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:_NAME_MAX_CHARS])])
     builder = (
-        _builder(subject, key.public_key(), now=now, days=days)
+        _builder(subject, key.public_key(), now=now, days=min(days, _days_left(issuer, now)))
         .issuer_name(issuer.subject)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(is_authority=False), critical=True)
@@ -148,6 +154,43 @@ def issue(
     chain = issuer.public_bytes(serialization.Encoding.PEM)
     atomic_write(folder / _TLS, _key_pem(key) + pem + chain)
     return pem
+
+
+def renew(folder: Path, *, now: datetime, days: int = DAYS) -> bytes:
+    """Issue the node's certificate again, with the names, the uses and the key that it has.
+
+    The member entry names the key, so it stays valid; who already talks to this node goes on.
+
+    Args:
+        folder: the authority's folder.
+        now: the time, with its zone.
+        days: how long the new one is valid; never longer than the authority.
+
+    Returns:
+        The certificate in PEM, without its chain.
+
+    Raises:
+        CertificateInvalid: `garbage`; `authority`: the authority itself has expired.
+        KeyUnavailable: a key is missing or readable by others.
+
+    Example:
+        >>> pem = renew(Path("tls"), now=now)  # doctest: +SKIP
+    """
+    path = folder / _TLS
+    found = _parse(read_private(path), str(path))
+    try:
+        alternatives = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uses = set(found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except (x509.ExtensionNotFound, ValueError) as error:
+        raise CertificateInvalid("garbage", name=str(path)) from error
+    return issue(
+        folder,
+        names=[str(name.value) for name in alternatives],
+        now=now,
+        days=days,
+        client=ExtendedKeyUsageOID.CLIENT_AUTH in uses,
+        server=ExtendedKeyUsageOID.SERVER_AUTH in uses,
+    )
 
 
 def authority(folder: Path) -> bytes:
@@ -213,7 +256,7 @@ def check(certificate: bytes, *, now: datetime) -> int:
         raise CertificateInvalid("early", name=name, detail=_day(found.not_valid_before_utc))
     if now > found.not_valid_after_utc:
         raise CertificateInvalid("expired", name=name, detail=_day(found.not_valid_after_utc))
-    return (found.not_valid_after_utc - now).days
+    return _days_left(found, now)
 
 
 def server_context(folder: Path) -> ssl.SSLContext:
@@ -347,12 +390,21 @@ def _load(path: Path) -> x509.Certificate:
 
 
 def _parse(data: bytes, name: str) -> x509.Certificate:
+    is_pem = b"-----BEGIN" in data
+    load = x509.load_pem_x509_certificate if is_pem else x509.load_der_x509_certificate
     try:
-        if b"-----BEGIN" in data:
-            return x509.load_pem_x509_certificate(data)
-        return x509.load_der_x509_certificate(data)
-    except (ValueError, UnsupportedAlgorithm) as error:
+        found = load(data)
+        # Read late by the library, and by us in places that expect no refusal any more.
+        _ = found.public_key(), found.subject, found.extensions
+        _ = found.not_valid_before_utc, found.not_valid_after_utc
+    except (
+        ValueError,
+        UnsupportedAlgorithm,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
         raise CertificateInvalid("garbage", name=name) from error
+    return found
 
 
 def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
@@ -371,6 +423,10 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+
+
+def _days_left(found: x509.Certificate, now: datetime) -> int:
+    return (found.not_valid_after_utc - now).days
 
 
 def _common_name(found: x509.Certificate) -> str:

@@ -1,34 +1,39 @@
 """A hospital's private keys in a folder of files (`ports.KeyStore`).
 
-`sign.pem` and `wrap.pem` (RSA-3072) and `witness.pem` (Ed25519) are PKCS#8 (RFC 5958), `root.key`
-is a line of text with the AES-256 root. With a passphrase the root is wrapped under Argon2id
-(RFC 9106) and the others under a password derived from the root. Files 0600 in a folder 0700, made
-whole or not at all; looser permissions are refused, because whoever could read may have read.
+`sign.pem` and `wrap.pem` (RSA-3072), `witness.pem` (Ed25519) and `root.key` with the AES-256 root.
+A lock guards the root (`key_locks.py`, `keys_awskms.py`), and a password derived from the root the
+other files. How such a folder is written and read stands in `key_folder.py`.
 
-This module does NOT let a private key out, does NOT rotate, does NOT wipe memory (Python cannot).
-Byte-exact in docs/spec/keys.md.
+This module does NOT wipe memory (Python cannot). Byte-exact in docs/spec/keys.md.
 """
 
 import logging
-import os
 import secrets
-import shutil
-import stat
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from concura.adapters.folders import atomic_write, disk
-from concura.canonical import b64decode, b64encode
-from concura.errors import EnvelopeRefused, KeyUnavailable
-from concura.sealing.keys import CONTENT_KEY_BYTES, OAEP, PSS, check_rsa_public, fingerprint
+from concura.adapters.key_folder import (
+    carry_over,
+    check_folder,
+    new_folder,
+    read_private,
+    read_root,
+    read_rsa,
+    read_witness,
+    remove_folder,
+    spki,
+    write_private,
+    write_root,
+)
+from concura.adapters.key_locks import ROOT_BYTES, Ask, FileLock, KeyLock
+from concura.errors import KeyUnavailable
+from concura.sealing.keys import CONTENT_KEY_BYTES, OAEP, PSS, fingerprint
 from concura.sealing.refusal import refused
 from concura.sealing.rows import unwrap_key, wrap_key
 
@@ -37,13 +42,7 @@ __all__ = ["FileKeyStore", "read_private"]
 _log = logging.getLogger(__name__)
 
 _RSA_BITS: Final = 3_072
-_FILE_MAX_BYTES: Final = 64 * 1024  # a key file is under 4 kB; anything larger is none
-_ROOT_BYTES: Final = 32
-_SALT_BYTES: Final = 16
 _FILES: Final = {"sign": "sign.pem", "wrap": "wrap.pem", "witness": "witness.pem"}
-_ROOT: Final = "root.key"
-_PLAIN: Final = "concura-root-v1 plain"
-_LOCKED: Final = "concura-root-v1 argon2id"
 
 
 class FileKeyStore:
@@ -55,25 +54,36 @@ class FileKeyStore:
         384
     """
 
-    __slots__ = ("_publics", "_root", "_sign", "_witness", "_wrap")
+    __slots__ = ("_folder", "_lock", "_publics", "_root", "_sign", "_witness", "_wrap")
 
     def __init__(
-        self, *, sign: RSAPrivateKey, wrap: RSAPrivateKey, witness: Ed25519PrivateKey, root: bytes
+        self,
+        *,
+        sign: RSAPrivateKey,
+        wrap: RSAPrivateKey,
+        witness: Ed25519PrivateKey,
+        root: bytes,
+        lock: KeyLock | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._sign, self._wrap, self._witness, self._root = sign, wrap, witness, root
+        self._lock, self._folder = lock or FileLock(), folder
         self._publics = {
-            "sign": _spki(sign),
-            "wrap": _spki(wrap),
+            "sign": spki(sign),
+            "wrap": spki(wrap),
             "witness": witness.public_key().public_bytes_raw(),
         }
 
     @classmethod
-    def create(cls, folder: Path, *, passphrase: bytes | None = None) -> "FileKeyStore":
+    def create(
+        cls, folder: Path, *, passphrase: bytes | None = None, lock: KeyLock | None = None
+    ) -> "FileKeyStore":
         """Draw fresh keys into a folder that does not exist or is empty.
 
         Args:
             folder: where; appears complete or not at all.
             passphrase: locks the keys; None leaves them to the file system's protection.
+            lock: guards the keys instead of a passphrase.
 
         Returns:
             The opened store.
@@ -82,52 +92,49 @@ class FileKeyStore:
             KeyUnavailable: `exists`: something is there already; keys are never overwritten.
             StoreFull, FolderUnusable: it cannot be written.
         """
-        with disk(folder):
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise KeyUnavailable("exists", file=str(folder))
-            store = cls._draw()
-            folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            unfinished = folder.with_name(f".{folder.name}.part")
-            shutil.rmtree(unfinished, ignore_errors=True)  # of a creation that was killed
-            unfinished.mkdir(mode=0o700)
-            try:
-                store._write(unfinished, passphrase)  # noqa: SLF001 - its own class
-                # The system renames over an empty folder only: keys that came meanwhile stay.
-                unfinished.rename(folder)
-            except BaseException:
-                shutil.rmtree(unfinished, ignore_errors=True)
-                raise
-            # A key whose public half is published and that a power cut takes away is lost for good.
-            _sync(folder.parent)
+        with new_folder(folder) as unfinished:
+            sign, wrap = _draw(2)
+            store = cls(
+                sign=sign,
+                wrap=wrap,
+                witness=Ed25519PrivateKey.generate(),
+                root=secrets.token_bytes(ROOT_BYTES),
+                lock=lock or _lock(passphrase),
+                folder=folder,
+            )
+            store._write(unfinished, store._lock)
         _log.info("keys created: sign=%s", fingerprint(store.public("sign"))[:16])
         return store
 
     @classmethod
-    def open(cls, folder: Path, *, passphrase: bytes | None = None) -> "FileKeyStore":
+    def open(
+        cls, folder: Path, *, passphrase: bytes | None = None, lock: KeyLock | None = None
+    ) -> "FileKeyStore":
         """Open the keys of a folder.
 
         Args:
             folder: where.
             passphrase: as it was given to `create`.
+            lock: as it was given to `create`.
 
         Returns:
             The store.
 
         Raises:
-            KeyUnavailable: `missing`, `readable`, `owner`, `garbage`, `locked` or `passphrase`.
+            KeyUnavailable: `missing`, `readable`, `owner`, `garbage`, `guard`, `locked`,
+                `passphrase`, or what the lock says.
         """
-        _check_folder(folder)
-        root, password = _read_root(folder, passphrase)
+        check_folder(folder)
+        guard = lock or _lock(passphrase)
+        root, password = read_root(folder, guard)
         # The check of an RSA key takes 0.1 s and releases the interpreter lock.
         with ThreadPoolExecutor(2) as pool:
             jobs = [
-                pool.submit(_read_rsa, folder / _FILES[use], password) for use in ("sign", "wrap")
+                pool.submit(read_rsa, folder / _FILES[use], password) for use in ("sign", "wrap")
             ]
-            witness = _read_pem(folder / _FILES["witness"], password)
+            witness = read_witness(folder / _FILES["witness"], password)
             sign, wrap = (job.result() for job in jobs)
-        if not isinstance(witness, Ed25519PrivateKey):
-            raise KeyUnavailable("garbage", file=str(folder / _FILES["witness"]))
-        store = cls(sign=sign, wrap=wrap, witness=witness, root=root)
+        store = cls(sign=sign, wrap=wrap, witness=witness, root=root, lock=guard, folder=folder)
         # One key, one use: a signature made for one purpose must not open the other's secrets.
         if store.public("sign") == store.public("wrap"):
             raise KeyUnavailable("garbage", file=str(folder / _FILES["wrap"]))
@@ -135,7 +142,7 @@ class FileKeyStore:
 
     def capabilities(self) -> frozenset[str]:
         """Return what it can do."""
-        return frozenset({"sign", "unwrap", "wrap_aes"})
+        return frozenset({"sign", "unwrap", "wrap_aes"}) | self._lock.capabilities
 
     def public(self, use: str) -> bytes:
         """Return the public key for `sign` or `wrap` (SPKI DER, 422 bytes) or `witness` (raw, 32).
@@ -186,165 +193,118 @@ class FileKeyStore:
         _log.info("private key used: use=root action=unwrap")
         return unwrap_key(self._root, wrapped)
 
-    @classmethod
-    def _draw(cls) -> "FileKeyStore":
-        # Two threads: drawing an RSA key releases the interpreter lock, and a demo waits for eight.
-        with ThreadPoolExecutor(2) as pool:
-            jobs = [pool.submit(generate_private_key, 65_537, _RSA_BITS) for _ in range(2)]
-            sign, wrap = (job.result() for job in jobs)
-        return cls(
-            sign=sign,
-            wrap=wrap,
-            witness=Ed25519PrivateKey.generate(),
-            root=secrets.token_bytes(_ROOT_BYTES),
-        )
+    def export(self, folder: Path, choose: Ask) -> None:
+        """Write a backup of all keys into another folder, locked with a passphrase of its own.
 
-    def _write(self, folder: Path, passphrase: bytes | None) -> None:
-        format_: serialization.KeySerializationEncryption = serialization.NoEncryption()
-        text = f"{_PLAIN} {b64encode(self._root)}\n"
-        if passphrase is not None:
-            format_ = serialization.BestAvailableEncryption(_password(self._root))
-            salt = secrets.token_bytes(_SALT_BYTES)
-            wrapped = wrap_key(_stretch(passphrase, salt), self._root)
-            text = f"{_LOCKED} {b64encode(salt)} {b64encode(wrapped)}\n"
+        It is a key folder like any other: `open` reads it, and so does `restore`.
+
+        Args:
+            folder: where; must not exist, or be empty.
+            choose: where the passphrase that locks the backup comes from.
+
+        Raises:
+            KeyUnavailable: `noexport`: this store lets no private key out; `exists`;
+                `nopassphrase`.
+            StoreFull, FolderUnusable: it cannot be written.
+        """
+        if "export" not in self.capabilities():
+            raise KeyUnavailable("noexport", file=str(self._folder))
+        for use in _FILES:
+            _log.info("private key used: use=%s action=export", use)
+        with new_folder(folder) as unfinished:
+            self._write(unfinished, FileLock(choose))
+
+    def restore(self, folder: Path, lock: KeyLock) -> None:
+        """Write the keys of an opened backup into a folder, under the lock that it shall have.
+
+        Args:
+            folder: where; must not exist, or be empty.
+            lock: guards the restored keys.
+
+        Raises:
+            KeyUnavailable: `exists`: keys are never overwritten.
+            StoreFull, FolderUnusable: it cannot be written.
+        """
+        with new_folder(folder) as unfinished:
+            self._write(unfinished, lock)
+        _log.info("keys restored: sign=%s", fingerprint(self._publics["sign"])[:16])
+
+    def replace(self, folder: Path, uses: Collection[str]) -> "FileKeyStore":
+        """Draw new signing or wrap keys into another folder; the rest stays as it is.
+
+        The root stays, because it opens what is stored; this folder stays, because its keys count
+        until the ledger names the new ones.
+
+        Args:
+            folder: where; must not exist, or be empty.
+            uses: out of {sign, wrap}; not empty.
+
+        Returns:
+            The store of the new folder.
+
+        Raises:
+            KeyUnavailable: `exists`; `missing`: no such use.
+            StoreFull, FolderUnusable: it cannot be written.
+        """
+        if not uses or not set(uses) <= {"sign", "wrap"}:
+            raise KeyUnavailable("missing", file=",".join(uses))
+        with new_folder(folder) as unfinished:
+            fresh = dict(zip(sorted(uses), _draw(len(uses)), strict=True))
+            store = FileKeyStore(
+                sign=fresh.get("sign", self._sign),
+                wrap=fresh.get("wrap", self._wrap),
+                witness=self._witness,
+                root=self._root,
+                lock=self._lock,
+                folder=folder,
+            )
+            carry_over(self._folder, unfinished)
+            store._write(unfinished, self._lock)
+        for use in sorted(uses):
+            _log.info("key replaced: use=%s key=%s", use, fingerprint(store.public(use))[:16])
+        return store
+
+    def destroy(self, *, also: Sequence[Path] = ()) -> int:
+        """Destroy the keys: what is sealed to them and is not held elsewhere is lost for good.
+
+        Args:
+            also: folders that `replace` made from this store; they share its root.
+
+        Returns:
+            After how many days that cannot be taken back any more; 0 at once.
+
+        Raises:
+            FolderUnusable: the folder cannot be removed.
+            KeyUnavailable: what guards it elsewhere says no; then nothing is removed.
+        """
+        days = self._lock.destroy()
+        if self._folder is not None:
+            for folder in (*also, self._folder):
+                remove_folder(folder)
+        _log.info("keys destroyed: sign=%s", fingerprint(self._publics["sign"])[:16])
+        return days
+
+    def _write(self, folder: Path, lock: KeyLock) -> None:
+        password = write_root(folder, self._root, lock)
         keys: dict[str, RSAPrivateKey | Ed25519PrivateKey] = {
             "sign": self._sign,
             "wrap": self._wrap,
             "witness": self._witness,
         }
         for use, key in keys.items():
-            pem = key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, format_
-            )
-            atomic_write(folder / _FILES[use], pem)
-        atomic_write(folder / _ROOT, text.encode("ascii"))
+            write_private(folder / _FILES[use], key, password)
+        carry_over(self._folder, folder)
 
     def _note(self, use: str) -> None:
         _log.info("private key used: use=%s key=%s", use, fingerprint(self._publics[use])[:16])
 
 
-def read_private(path: Path) -> bytes:
-    """Read a file that must be its owner's alone.
-
-    Args:
-        path: the file; at most 64 KiB.
-
-    Returns:
-        Its bytes.
-
-    Raises:
-        KeyUnavailable: `missing`, `readable` by others, of another `owner`, or `garbage`.
-
-    Example:
-        >>> pem = read_private(Path("keys/sign.pem"))  # doctest: +SKIP
-        >>> pem.startswith(b"-----BEGIN")  # doctest: +SKIP
-        True
-    """
-    try:
-        # O_NOFOLLOW and the checks on the open file: a link could lead to another's file, and
-        # a name could lead elsewhere between check and use. O_NONBLOCK: a pipe must not hang us.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError as error:
-        raise KeyUnavailable("missing", file=str(path)) from error
-    except OSError as error:
-        raise KeyUnavailable("garbage", file=str(path)) from error
-    try:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyUnavailable("garbage", file=str(path))
-        _check_owner(path, status)
-        data = os.read(handle, _FILE_MAX_BYTES + 1)
-    except OSError as error:
-        raise KeyUnavailable("garbage", file=str(path)) from error
-    finally:
-        os.close(handle)
-    if not 0 < len(data) <= _FILE_MAX_BYTES:
-        raise KeyUnavailable("garbage", file=str(path))
-    return data
+def _lock(passphrase: bytes | None) -> KeyLock:
+    return FileLock(None if passphrase is None else lambda: passphrase)
 
 
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _check_folder(folder: Path) -> None:
-    try:
-        status = folder.stat()
-    except OSError as error:
-        raise KeyUnavailable("missing", file=str(folder)) from error
-    if not stat.S_ISDIR(status.st_mode):
-        raise KeyUnavailable("missing", file=str(folder))
-    _check_owner(folder, status)
-
-
-def _check_owner(path: Path, status: os.stat_result) -> None:
-    if status.st_mode & 0o077:
-        mode = f"{stat.S_IMODE(status.st_mode):o}"
-        raise KeyUnavailable("readable", file=str(path), mode=mode)
-    # The administrator may run a node on a folder that belongs to its service user.
-    if os.geteuid() not in (0, status.st_uid):
-        raise KeyUnavailable("owner", file=str(path))
-
-
-def _read_root(folder: Path, passphrase: bytes | None) -> tuple[bytes, bytes | None]:
-    """Return the root, and the password of the other files or None."""
-    path = folder / _ROOT
-    fields = read_private(path).decode("ascii", "replace").removesuffix("\n").split(" ")
-    scheme, values = " ".join(fields[:2]), fields[2:]
-    try:
-        blobs = [b64decode(value) for value in values]
-    except ValueError as error:
-        raise KeyUnavailable("garbage", file=str(path)) from error
-    sizes = [len(blob) for blob in blobs]
-    if scheme == _PLAIN and sizes == [_ROOT_BYTES]:
-        return blobs[0], None
-    if scheme != _LOCKED or sizes != [_SALT_BYTES, _ROOT_BYTES + 8]:
-        raise KeyUnavailable("garbage", file=str(path))
-    if passphrase is None:
-        raise KeyUnavailable("locked", file=str(folder))
-    try:
-        root = unwrap_key(_stretch(passphrase, blobs[0]), blobs[1])
-    except KeyUnavailable as error:
-        raise KeyUnavailable("passphrase", file=str(folder)) from error
-    return root, _password(root)
-
-
-def _read_rsa(path: Path, password: bytes | None) -> RSAPrivateKey:
-    key = _read_pem(path, password)
-    try:
-        if isinstance(key, RSAPrivateKey):
-            check_rsa_public(_spki(key))
-            return key
-    except EnvelopeRefused as error:
-        raise KeyUnavailable("garbage", file=str(path)) from error
-    raise KeyUnavailable("garbage", file=str(path))
-
-
-def _read_pem(path: Path, password: bytes | None) -> object:
-    try:
-        return serialization.load_pem_private_key(read_private(path), password)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyUnavailable("garbage", file=str(path)) from error
-
-
-def _spki(key: RSAPrivateKey) -> bytes:
-    return key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-
-
-def _stretch(passphrase: bytes, salt: bytes) -> bytes:
-    # RFC 9106 §4, the second recommended option: 3 passes, 4 lanes, 64 MiB; about 0.2 s.
-    kdf = Argon2id(salt=salt, length=32, iterations=3, lanes=4, memory_cost=64 * 1024)
-    return kdf.derive(passphrase)
-
-
-def _password(root: bytes) -> bytes:
-    # PKCS#8 as written here stretches with few rounds of PBKDF2. That suffices for a password
-    # of 256 bits, never for a person's: that one goes through Argon2id, to the root alone.
-    kdf = HKDF(hashes.SHA256(), 32, salt=None, info=b"concura key files")
-    return b64encode(kdf.derive(root)).encode("ascii")
+def _draw(count: int) -> list[RSAPrivateKey]:
+    # Two threads: drawing an RSA key releases the interpreter lock, and a demo waits for eight.
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(generate_private_key, 65_537, _RSA_BITS) for _ in range(count)]
+        return [job.result() for job in jobs]

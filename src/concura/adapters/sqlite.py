@@ -36,6 +36,7 @@ Job = Callable[[apsw.Connection], Any]
 
 _BATCH_MAX = 1_000  # jobs in one transaction: beyond it a flush costs little per job
 _BUSY_MS = 5_000  # another process, such as a backup, may hold the file this long
+_CHECKPOINT_TRIES = 3
 _FULL_BYTES = 1 << 20  # less free space than this turns an I/O error into "full"
 
 _PRAGMAS = (
@@ -97,10 +98,10 @@ class Database:
         with self.errors():
             # Made before SQLite does, so that no other user can read it for a moment.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._writing = self._open()
+            self._writing = self.connect()
             try:
                 self._make(schema, version)
-                self._reading = self._open()
+                self._reading = self.connect()
             except BaseException:
                 self._writing.close()
                 raise
@@ -159,8 +160,32 @@ class Database:
             raise InternalFault(detail=f"{self.path.name} is closed")
         self._queue.put(waiting)
 
-    def _open(self) -> apsw.Connection:
-        connection = apsw.Connection(str(self.path))
+    def checkpoint(self) -> None:
+        """Bring everything into the main file and empty the write-ahead log beside it.
+
+        What was deleted is then in neither: free pages are zeroed as they are freed.
+
+        Raises:
+            FolderUnusable: `busy`: another process kept an old state open all the while.
+        """
+        with self.errors():
+            connection = self.connect()
+            try:
+                for _ in range(_CHECKPOINT_TRIES):
+                    # Each try waits as long as a busy file may take.
+                    busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
+                    if not busy:
+                        return
+            finally:
+                connection.close()
+        raise FolderUnusable("busy", folder=str(self.path))
+
+    def connect(self, path: Path | None = None) -> apsw.Connection:
+        """Open one more connection, to this file or another of the same key; the caller closes it.
+
+        It lets exceptions of `apsw` out: call it, and use it, inside `errors`.
+        """
+        connection = apsw.Connection(str(path or self.path))
         try:
             connection.set_busy_timeout(_BUSY_MS)
             if self._key is not None:

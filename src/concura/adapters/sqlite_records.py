@@ -1,16 +1,19 @@
 """A hospital's health records in SQLite, encrypted twice over, and their keys in a file beside.
 
 `records.db`: pages encrypted under the page key, and each body under its patient's key with its
-place as authenticated data. `keys.db`: patients' keys, the page key and the token key, wrapped
-under an epoch key, and that under the key store's root (PROTOCOLS §4). Deleting a patient's line
-there makes every copy of their bodies unreadable; so it is left out of data backups.
+place as authenticated data. `keys.db`: the key table (`sqlite_keys.py`). Deleting a patient's line
+there makes every copy of their bodies unreadable; so it is left out of data backups. Both files
+hold the erasure list, and one that lacks a line of it deletes again before anything is served.
 
-This module does NOT search inside bodies, and does NOT erase or turn epochs.
+Nonces are drawn from the operating system for each row, 96 bits, and depend on nothing that is
+stored: a second process, a fork, a restart or a restored backup cannot bring one back. By SP
+800-38D §8.3 a key takes 2^32 of them; a patient has not that many rows.
+
+This module does NOT search inside bodies, and does NOT turn epochs.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +21,20 @@ import apsw
 
 from concura.adapters.folders import disk
 from concura.adapters.sqlite import Database, scalar
+from concura.adapters.sqlite_keys import SqliteKeyTable
 from concura.errors import KeyUnavailable, NotFound, ResourceInvalid, StoreCorrupt
 from concura.ports import KeyStore, Randomness, StoredResource
 from concura.records import check_resource, patient_of
-from concura.sealing.rows import NONCE_BYTES, open_row, seal_row, token, unwrap_key, wrap_key
+from concura.sealing import Erasure, PatientKeys
+from concura.sealing.rows import NONCE_BYTES, open_row, seal_row, token
+from concura.sealing.suite import AES, Suite
 from concura.types import JsonObject, PatientId
 
 __all__ = ["SqliteRecords"]
 
-_KEY_BYTES = 32
 _STORE = "records"
-_EPOCH = 1  # keys are wrapped anew under a second epoch when a patient is erased
+_VERSION = 2  # of the tables
 
-_KEYS = (
-    "CREATE TABLE epochs (epoch INTEGER PRIMARY KEY, wrapped BLOB NOT NULL)",
-    """CREATE TABLE store_keys (
-        name TEXT PRIMARY KEY, epoch INTEGER NOT NULL, wrapped BLOB NOT NULL) WITHOUT ROWID""",
-    """CREATE TABLE patient_keys (
-        patient BLOB PRIMARY KEY, epoch INTEGER NOT NULL, data BLOB NOT NULL,
-        pseudonym BLOB NOT NULL) WITHOUT ROWID""",
-)
 # One patient's rows lie together: a whole record is read from neighbouring pages.
 _RECORDS = (
     """CREATE TABLE resources (
@@ -50,20 +47,15 @@ _RECORDS = (
     """CREATE TABLE identifiers (
         token BLOB, patient TEXT, PRIMARY KEY (token, patient)) WITHOUT ROWID""",
     "CREATE INDEX identifiers_of_patient ON identifiers (patient)",
+    """CREATE TABLE erasures (
+        patient BLOB, generation INTEGER, time_ms INTEGER NOT NULL,
+        PRIMARY KEY (patient, generation)) WITHOUT ROWID""",
 )
 # CAST: a text that someone put there must fail the decryption, not the reading.
 _NEWEST = """
     SELECT h.type, h.id, h.version, h.patient, CAST(r.body AS BLOB)
     FROM heads h JOIN resources r
     ON r.patient = h.patient AND r.type = h.type AND r.id = h.id AND r.version = h.version"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    """One patient's keys, opened."""
-
-    data: bytes
-    pseudonym: bytes
 
 
 class SqliteRecords:
@@ -73,6 +65,7 @@ class SqliteRecords:
         folder: for `records.db` and `keys.db`; made with mode 700 where it is missing.
         keystore: opens and wraps the epoch key.
         randomness: for keys and nonces.
+        suite: the consortium's; of rows and tokens.
 
     Raises:
         KeyUnavailable: the key table is missing, or was wrapped by another key store.
@@ -84,28 +77,44 @@ class SqliteRecords:
         []
     """
 
-    def __init__(self, folder: Path, keystore: KeyStore, randomness: Randomness) -> None:
-        self._randomness = randomness
+    def __init__(
+        self,
+        folder: Path,
+        keystore: KeyStore,
+        randomness: Randomness,
+        *,
+        suite: Suite = AES,
+    ) -> None:
+        self._randomness, self._suite = randomness, suite
         records, keys = folder / "records.db", folder / "keys.db"
         with disk(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # A fresh table beside old records could never open them, only hide that they are there.
             if records.exists() and not keys.exists():
                 raise KeyUnavailable("table", file=str(keys))
-        self._table = Database(keys, schema=_KEYS)
+        self.table = SqliteKeyTable(keys, keystore, randomness, suite=suite)
         try:
-            self._epoch_key = self._open_epoch(keystore)
-            self._token_key = self._store_key("tokens")
-            self._records = Database(records, schema=_RECORDS, key=self._store_key("pages"))
+            self._token_key = self.table.store_key("tokens")
+            page_key = self.table.store_key("pages")
+            self._records = Database(records, schema=_RECORDS, version=_VERSION, key=page_key)
         except BaseException:
-            self._table.close()
+            self.table.close()
             raise
-        self._opened: dict[PatientId, _Keys] = {}
+        try:
+            self._agree()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Finish the waiting writes and close both files."""
         self._records.close()
-        self._table.close()
+        self.table.close()
+
+    @property
+    def file(self) -> Database:
+        """The file of the records, for copies of it."""
+        return self._records
 
     async def put(self, resources: Sequence[JsonObject]) -> list[tuple[str, str, int]]:
         """Store resources, all or none, each as a new version.
@@ -118,15 +127,19 @@ class SqliteRecords:
 
         Raises:
             ResourceInvalid: one of them fails the check, or its id belongs to another patient.
+            KeyUnavailable: `erased`: one of the patients was erased meanwhile.
             StoreFull: there was no room; nothing was stored.
         """
         checked = [(check_resource(r), patient_of(r), _to_bytes(r)) for r in resources]
         # Keys first: a body on the disk whose key was lost would be lost with it.
-        await self._make_keys({patient for _, patient, _ in checked})
+        await self.table.make({patient for _, patient, _ in checked})
+        keys = {patient: self._keys_of(patient) for _, patient, _ in checked}
 
         def job(db: apsw.Connection) -> list[tuple[str, str, int]]:
-            placed = [self._put(db, *one) for one in checked]
-            for patient in {patient for _, patient, _ in checked}:
+            for patient, opened in keys.items():
+                self._check_alive(db, patient, opened)
+            placed = [self._put(db, *one, self._row_key(keys[one[1]])) for one in checked]
+            for patient in keys:
                 if not _version(db, "Patient", patient):
                     raise ResourceInvalid("reference", path="subject.reference")
             return placed
@@ -181,8 +194,121 @@ class SqliteRecords:
         """
         return self._store_key(f"file {name}")
 
+    # Erasure ----------------------------------------------------------------------------------
+
+    def erase(self, patient: PatientId, *, now_ms: int) -> Erasure:
+        """Delete a patient's keys, rows and index rows, for good; blocks until it is on the disk.
+
+        Args:
+            patient: whose.
+            now_ms: the time.
+
+        Returns:
+            The line of the erasure list. Killed at any moment, the next opening does the rest.
+
+        Raises:
+            NotFound: no such patient was ever here.
+        """
+        # The key first: from here on, the rows are noise in every copy of them.
+        erasure = self.table.erase(patient, now_ms=now_ms)
+        self._records.write_now(lambda db: self._forget(db, erasure, patient))
+        self._records.checkpoint()
+        return erasure
+
+    def replay(self, erasures: Iterable[Erasure], *, now_ms: int) -> None:
+        """Erase again what was erased when these files were somewhere else.
+
+        Args:
+            erasures: such as those of receipts.
+            now_ms: the time.
+        """
+        self.table.replay(erasures, now_ms=now_ms)
+        self._agree()
+
+    def _agree(self) -> None:
+        """Bring both erasure lists to the same state; a file from a backup may lack some lines."""
+        ours = {Erasure(*line) for line in self._records.read("SELECT * FROM erasures")}
+        theirs = set(self.table.erasures())
+        if missing := ours - theirs:
+            self.table.replay(missing, now_ms=max(one.time_ms for one in missing))
+        if missing := theirs - ours:
+            self._delete_again(missing)
+
+    def _delete_again(self, erasures: set[Erasure]) -> None:
+        by_token = {self.table.patient_token(p): p for p in self._all_patients()}
+
+        def job(db: apsw.Connection) -> None:
+            for erasure in erasures:
+                self._forget(db, erasure, by_token.get(erasure.patient))
+
+        self._records.write_now(job)
+        self._records.checkpoint()
+
+    def _all_patients(self) -> list[PatientId]:
+        return [
+            PatientId(row[0]) for row in self._records.read("SELECT DISTINCT patient FROM heads")
+        ]
+
+    def _forget(self, db: apsw.Connection, erasure: Erasure, patient: PatientId | None) -> None:
+        line = (erasure.patient, erasure.generation, erasure.time_ms)
+        db.execute("INSERT OR IGNORE INTO erasures VALUES (?, ?, ?)", line)
+        if patient is None:
+            return
+        back = self.table.patient_keys(patient)
+        if back is not None and back.generation > erasure.generation:
+            self._forget_unreadable(db, patient, back)
+            return
+        for table in ("resources", "heads", "identifiers"):
+            db.execute(f"DELETE FROM {table} WHERE patient = ?", (patient,))  # noqa: S608 - our own names
+
+    def _forget_unreadable(
+        self, db: apsw.Connection, patient: PatientId, keys: PatientKeys
+    ) -> None:
+        """Keep, of a patient who came back after an erasure, what their present keys open."""
+        rows: list[Any] = db.execute(
+            """SELECT type, id, version, CAST(body AS BLOB) FROM resources WHERE patient = ?
+            ORDER BY version""",
+            (patient,),
+        ).fetchall()
+        newest: dict[tuple[str, str], tuple[int, bytes]] = {}
+        for kind, id_, version, sealed in rows:
+            place = (patient, kind, id_, version)
+            try:
+                body = open_row(
+                    sealed,
+                    key=self._row_key(keys),
+                    store=_STORE,
+                    kind=kind,
+                    id=id_,
+                    version=version,
+                    suite=self._suite,
+                )
+            except StoreCorrupt:
+                db.execute(
+                    "DELETE FROM resources WHERE (patient, type, id, version) = (?, ?, ?, ?)", place
+                )
+            else:
+                newest[kind, id_] = (version, body)
+        for table in ("heads", "identifiers"):
+            db.execute(f"DELETE FROM {table} WHERE patient = ?", (patient,))  # noqa: S608 - our own names
+        for (kind, id_), (version, body) in newest.items():
+            db.execute("INSERT INTO heads VALUES (?, ?, ?, ?)", (kind, id_, version, patient))
+            if kind == "Patient":
+                self._put_identifiers(db, _from_bytes(body), patient)
+
+    def _check_alive(self, db: apsw.Connection, patient: PatientId, keys: PatientKeys) -> None:
+        # Another process may have erased the patient after their keys were read here: a row that
+        # is written now would stay, unreadable, with its index rows.
+        gone = scalar(
+            db,
+            "SELECT 1 FROM erasures WHERE patient = ? AND generation >= ?",
+            (self.table.patient_token(patient), keys.generation),
+        )
+        if gone:
+            raise KeyUnavailable("erased")
+
     def _put(
-        self, db: apsw.Connection, resource: JsonObject, patient: PatientId, body: bytes
+        self, db: apsw.Connection, resource: JsonObject, patient: PatientId, body: bytes, key: bytes
     ) -> tuple[str, str, int]:
         kind, id_ = str(resource["resourceType"]), str(resource["id"])
         owner = scalar(db, "SELECT patient FROM heads WHERE type = ? AND id = ?", (kind, id_))
@@ -191,12 +317,13 @@ class SqliteRecords:
         version = _version(db, kind, id_) + 1
         sealed = seal_row(
             body,
-            key=self._opened[patient].data,
+            key=key,
             nonce=self._randomness.draw(NONCE_BYTES),
             store=_STORE,
             kind=kind,
             id=id_,
             version=version,
+            suite=self._suite,
         )
         db.execute(
             "INSERT INTO resources VALUES (?, ?, ?, ?, ?)", (patient, kind, id_, version, sealed)
@@ -220,80 +347,34 @@ class SqliteRecords:
     def _open(self, rows: Iterable[tuple[str, str, int, str, bytes]]) -> list[StoredResource]:
         opened: list[StoredResource] = []
         for kind, id_, version, patient, sealed in rows:
-            key = self._keys_of(PatientId(patient)).data
-            body = open_row(sealed, key=key, store=_STORE, kind=kind, id=id_, version=version)
+            body = open_row(
+                sealed,
+                key=self._row_key(self._keys_of(PatientId(patient))),
+                store=_STORE,
+                kind=kind,
+                id=id_,
+                version=version,
+                suite=self._suite,
+            )
             opened.append(StoredResource(kind, id_, version, PatientId(patient), _from_bytes(body)))
         return opened
 
     def _token(self, system: str, value: str) -> bytes:
-        return token(self._token_key, "identifier", system, value)
+        key = self._token_key[: self._suite.key_bytes]
+        return token(key, "identifier", system, value, suite=self._suite)
 
-    # The key table ----------------------------------------------------------------------------
+    def _row_key(self, keys: PatientKeys) -> bytes:
+        # A key of 32 bytes in the key table serves either suite: SM4 takes the first 16.
+        return keys.data[: self._suite.key_bytes]
 
-    def _open_epoch(self, keystore: KeyStore) -> bytes:
-        sql = "SELECT wrapped FROM epochs WHERE epoch = ?"
-        wrapped = self._table.read_value(sql, _EPOCH)
-        if wrapped is not None:
-            return keystore.unwrap_aes(wrapped)
-        key = self._randomness.draw(_KEY_BYTES)
-        fresh = keystore.wrap_aes(key)
-        self._table.write_now(
-            lambda db: db.execute("INSERT INTO epochs VALUES (?, ?)", (_EPOCH, fresh)) and None
-        )
-        return key
+    def _keys_of(self, patient: PatientId) -> PatientKeys:
+        found = self.table.patient_keys(patient)
+        if found is None:
+            raise NotFound("patient", what="patient")
+        return found
 
     def _store_key(self, name: str) -> bytes:
-        sql = "SELECT wrapped FROM store_keys WHERE name = ?"
-        wrapped = self._table.read_value(sql, name)
-        if wrapped is not None:
-            return unwrap_key(self._epoch_key, wrapped)
-        key = self._randomness.draw(_KEY_BYTES)
-        row = (name, _EPOCH, wrap_key(self._epoch_key, key))
-        self._table.write_now(
-            lambda db: db.execute("INSERT INTO store_keys VALUES (?, ?, ?)", row) and None
-        )
-        return key
-
-    async def _make_keys(self, patients: Iterable[PatientId]) -> None:
-        """Open the keys of these patients; make those that are missing, durably."""
-        missing = [p for p in patients if p not in self._opened and not self._read_keys(p)]
-        if not missing:
-            return
-
-        def job(db: apsw.Connection) -> None:
-            for patient in missing:
-                fresh = (self._randomness.draw(_KEY_BYTES), self._randomness.draw(_KEY_BYTES))
-                row = (wrap_key(self._epoch_key, fresh[0]), wrap_key(self._epoch_key, fresh[1]))
-                # Another call may have made them meanwhile: then those stay, and are read below.
-                db.execute(
-                    "INSERT OR IGNORE INTO patient_keys VALUES (?, ?, ?, ?)",
-                    (self._patient_token(patient), _EPOCH, *row),
-                )
-
-        await self._table.write(job)
-        for patient in missing:
-            if not self._read_keys(patient):
-                raise StoreCorrupt(file=str(self._table.path), detail="patient_keys")
-
-    def _keys_of(self, patient: PatientId) -> _Keys:
-        if patient not in self._opened and not self._read_keys(patient):
-            raise NotFound("patient", what="patient")
-        return self._opened[patient]
-
-    def _read_keys(self, patient: PatientId) -> bool:
-        """Open a patient's keys from the table; return whether they are there."""
-        rows = self._table.read(
-            "SELECT data, pseudonym FROM patient_keys WHERE patient = ?",
-            self._patient_token(patient),
-        )
-        for data, pseudonym in rows:
-            self._opened[patient] = _Keys(
-                unwrap_key(self._epoch_key, data), unwrap_key(self._epoch_key, pseudonym)
-            )
-        return bool(rows)
-
-    def _patient_token(self, patient: PatientId) -> bytes:
-        return token(self._token_key, "patient", patient)
+        return self.table.store_key(name)
 
 
 def _version(db: apsw.Connection, kind: str, id_: str) -> int:

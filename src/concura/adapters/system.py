@@ -65,4 +65,6 @@ def harden_process() -> None:
         import resource  # noqa: PLC0415 - the module exists on POSIX only
     except ImportError:
         return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # One byte, not none: Linux hands a core to a program (core(5), "Piping core dumps") whatever
+    # the limit is, with this one exception; and a file of one byte holds no core, so none is made.
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))

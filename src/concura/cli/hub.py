@@ -28,6 +28,7 @@ from concura.hospital import Invitation
 from concura.ledger import Genesis, MemberCard, quorum_of
 from concura.limits import INVITATION_MAX_BYTES
 from concura.profiles import SETTINGS_FILE, Settings, load_settings, made, open_hub
+from concura.sealing import SUITES
 from concura.web.hub_api import hub_app
 from concura.web.serving import bind, serve
 
@@ -124,6 +125,7 @@ def make_hub(
         hub_witness=HubKey.make(made(place / "keys") / "hub.pem").public,
         hub_authority=ssl.PEM_cert_to_DER_cert(authority(place / "tls").decode("ascii")),
         founders=cards,
+        suite=SUITES[settings.suite],
     )
     shown = f"[{address}]" if ":" in address else address
     invitation = Invitation(f"https://{shown}:{port}", genesis.hub_authority, genesis)

@@ -46,6 +46,10 @@ VERBS: Mapping[str, str] = {
     "config": "concura.cli.config",
     "doctor": "concura.cli.doctor",
     "data": "concura.cli.data",
+    "seal": "concura.cli.seal",
+    "open": "concura.cli.open",
+    "inspect": "concura.cli.inspect",
+    "keys": "concura.cli.keys",
 }
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

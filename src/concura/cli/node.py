@@ -27,7 +27,8 @@ from concura.adapters.certificates import (
 )
 from concura.adapters.folders import atomic_write, claim, enter, log_file
 from concura.adapters.http_hub import HttpHub, error_of
-from concura.adapters.keys_file import FileKeyStore
+from concura.adapters.key_locks import Ask
+from concura.adapters.keys_uri import place_of
 from concura.adapters.logs import configure_logs
 from concura.adapters.running import read_run, serving
 from concura.adapters.system import SystemClock, SystemRandomness, harden_process
@@ -35,6 +36,7 @@ from concura.canonical import encode
 from concura.cli.loop import run_until_stopped
 from concura.cli.options import Parser, add_actions, folder, run_action
 from concura.cli.output import Output
+from concura.cli.passphrase import asking, choosing
 from concura.errors import (
     FolderUnusable,
     InvitationInvalid,
@@ -46,7 +48,17 @@ from concura.errors import (
 from concura.hospital import Invitation, apply, found, read_invitation
 from concura.ledger import MemberCard, words
 from concura.limits import INVITATION_MAX_BYTES, NAME_MAX_CHARS
-from concura.profiles import card_of, load_settings, open_node, pem_of
+from concura.profiles import (
+    SETTINGS_FILE,
+    card_of,
+    load_settings,
+    make_keys,
+    open_keys,
+    open_node,
+    pem_of,
+    suited,
+)
+from concura.sealing import SUITES
 from concura.types import Digest, MemberId
 from concura.web.node_api import node_app
 from concura.web.serving import bind, serve
@@ -79,6 +91,8 @@ def _configure_init(parser: Parser) -> None:
     parser.add_argument("folder", type=folder)
     parser.add_argument("--member", required=True, metavar="ID")
     parser.add_argument("--name", required=True, metavar="TEXT")
+    parser.add_argument("--key-store", metavar="URI")
+    parser.add_argument("--passphrase", action="store_true")
 
 
 def _configure_join(parser: Parser) -> None:
@@ -103,14 +117,30 @@ def _init(options: argparse.Namespace) -> int:
         raise UsageInvalid(detail=say("cli.usage.member", options.lang))
     if not 0 < len(options.name) <= NAME_MAX_CHARS or not options.name.isprintable():
         raise UsageInvalid(detail=say("cli.usage.name", options.lang, most=NAME_MAX_CHARS))
-    card = make_node(place, MemberId(options.member), options.name)
+    member = MemberId(options.member)
+    card = make_node(
+        place,
+        member,
+        options.name,
+        key_store=options.key_store,
+        ask=asking(options.lang),
+        choose=choosing(options.lang) if options.passphrase else None,
+    )
     path = place / "card.json"
     output.say("node.made", name=options.name, path=str(path))
     output.object({"card": str(path), "words": words(card.digest)})
     return 0
 
 
-def make_node(place: Path, member: MemberId, name: str) -> MemberCard:
+def make_node(
+    place: Path,
+    member: MemberId,
+    name: str,
+    *,
+    key_store: str | None = None,
+    ask: Ask | None = None,
+    choose: Ask | None = None,
+) -> MemberCard:
     """Make a node's folder: keys, authority, certificate, card.
 
     What an earlier, killed run made is used again; the card comes last, so that where it stands,
@@ -120,16 +150,27 @@ def make_node(place: Path, member: MemberId, name: str) -> MemberCard:
         place: the folder.
         member: its id in the consortium.
         name: the hospital's name.
+        key_store: URI of its keys, kept in the folder's settings; None takes those as they are.
+        ask: how to ask a person for a passphrase or PIN that there is.
+        choose: how to ask for a new passphrase; None makes files without one.
 
     Raises:
         FolderUnusable: a finished node is there already.
+        ConfigInvalid, KeyUnavailable: the key store cannot be used.
     """
+    flags = {"key_store": key_store}
+    if key_store is not None:
+        place_of(key_store, base=place)  # refused before anything is made
     claim(place, "node")
     if (place / "card.json").exists():
         raise FolderUnusable("finished", folder=str(place))
+    settings = load_settings(place, environment=os.environ, flags=flags).settings
+    if key_store is not None:
+        _keep(place / SETTINGS_FILE, key_store)
     now = datetime.now(UTC)  # noqa: TID251 - a command's own clock
-    keys = place / "keys"
-    store = FileKeyStore.open(keys) if keys.exists() else FileKeyStore.create(keys)
+    store = suited(
+        make_keys(place, settings, ask=ask, choose=choose), place, SUITES[settings.suite]
+    )
     if not (place / "tls" / "ca.pem").exists():
         create_authority(place / "tls", name, now=now)
     issue(place / "tls", names=[member], now=now, server=False)
@@ -144,6 +185,15 @@ def make_node(place: Path, member: MemberId, name: str) -> MemberCard:
     )
     atomic_write(place / "card.json", encode(card.to_json()) + b"\n", mode=0o644)
     return card
+
+
+def _keep(path: Path, key_store: str) -> None:
+    """Put the key store into the folder's settings; the other lines stay."""
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    kept = [line for line in lines if not re.match(r"\s*key_store\s*=", line)]
+    # A TOML string is written as a JSON string is.
+    said = f"key_store = {json.dumps(key_store, ensure_ascii=False)}"
+    atomic_write(path, "\n".join([said, *kept, ""]).encode())
 
 
 def _join(options: argparse.Namespace) -> int:
@@ -195,7 +245,8 @@ def join_node(place: Path, card: MemberCard, data: bytes) -> bool:
 async def _sign_up(
     place: Path, card: MemberCard, invitation: Invitation, *, is_founder: bool
 ) -> None:
-    keys = FileKeyStore.open(place / "keys")
+    settings = load_settings(place, environment=os.environ).settings
+    keys = suited(open_keys(place, settings, ask=asking("en")), place, invitation.genesis.suite)
     # Without its certificate: the hub does not know an applicant's authority yet.
     context = client_context(place / "tls", pem_of(invitation.authority), presents=False)
     hub = HttpHub(invitation.url, context)
@@ -237,7 +288,7 @@ def _serve(options: argparse.Namespace) -> int:
     with serving(place) as mark, bind(_LOOPBACK, settings.node_port) as listener:
         port = listener.getsockname()[1]
         token = secrets.token_urlsafe(32)
-        with open_node(place, settings) as node:
+        with open_node(place, settings, ask=asking(options.lang)) as node:
 
             async def main(stop: asyncio.Event) -> None:
                 def started() -> None:

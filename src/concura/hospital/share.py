@@ -26,7 +26,6 @@ from concura.ledger import MemberCard, consent, members, transfer
 from concura.ports import AccessRecord, MailItem, NodePorts
 from concura.records import check_resource
 from concura.sealing import (
-    CONTENT_KEY_BYTES,
     IV_BYTES,
     SALT_BYTES,
     Context,
@@ -102,6 +101,7 @@ class Share:
         self._records = ports.records
         self._access = ports.access
         self._keys = ports.keys
+        self._suite = watch.chain.genesis.suite
         self._clock = ports.clock
         self._randomness = ports.randomness
         self._wait_s = wait_s
@@ -198,9 +198,7 @@ class Share:
             raise NotMember(who=member, detail="the ledger has no such active member")
         shown = await self._hub.card(member)
         if shown != encode(known.to_json()):
-            await self._watch.doubt(
-                "card", {"card": b64encode(shown)}, f"another key for {member}"
-            )
+            await self._watch.doubt("card", {"card": b64encode(shown)}, f"another key for {member}")
         return known
 
     def status(self, transfer_id: TransferId) -> JsonObject:
@@ -279,7 +277,7 @@ class Share:
 
     def _open(self, item: MailItem, *, sender: MemberId, consent_id: str, purpose: str) -> Record:
         """Open a sealed object in the numbered steps of docs/spec/envelope.md."""
-        sealed = parse(item.data)
+        sealed = parse(item.data, suite=self._suite)
         mine = fingerprint(self._keys.public("wrap"))
         opened = unseal(sealed, self._keys.unwrap(sealed.encrypted_key(mine)))
         card = members(self._watch.chain.state).get(sender)
@@ -322,11 +320,7 @@ class Share:
         if parcel is None:
             await self._refuse(item.transfer, _NO_CONSENT)
             return
-        offer = {
-            "transfer": item.transfer,
-            "consent": parcel.consent,
-            "digest": parcel.digest,
-        }
+        offer = {"transfer": item.transfer, "consent": parcel.consent, "digest": parcel.digest}
         try:
             # The law: nothing leaves before its entry is durably accepted.
             await self._enter.enter("transfer.offer", offer)
@@ -359,7 +353,7 @@ class Share:
             consent_id=consent_id,
             purpose=purpose,
         )
-        parcel = _Parcel(consent_id, parse(data).digest, data)
+        parcel = _Parcel(consent_id, parse(data, suite=self._suite).digest, data)
         kept = {"consent": parcel.consent, "digest": parcel.digest, "data": b64encode(data)}
         await self._store.put_fact(f"parcel/{item.transfer}", encode(kept))
         return parcel
@@ -413,7 +407,7 @@ class Share:
         entry = self._entry(item.transfer)
         if entry is None or entry["status"] not in {"offered", "acknowledged"}:
             raise AccessRefused("ledger", detail="the ledger has no offer for this transfer")
-        check_digest(parse(item.data), entry["digest"])
+        check_digest(parse(item.data, suite=self._suite), entry["digest"])
         record = self._open(
             item,
             sender=MemberId(entry["holder"]),
@@ -481,15 +475,17 @@ class Share:
             checkpoint=self._watch.newest_checkpoint().decode(),
         )
         salt = self._randomness.draw(SALT_BYTES)
-        message = signing_input(context, body, media_type=media_type, salt=salt)
+        suite = self._suite
+        message = signing_input(context, body, media_type=media_type, salt=salt, suite=suite)
         return seal(
             message,
             self._keys.sign(message),
             context=context,
             salt=salt,
             recipients=[to.wrap],
-            content_key=self._randomness.draw(CONTENT_KEY_BYTES),
+            content_key=self._randomness.draw(suite.key_bytes),
             iv=self._randomness.draw(IV_BYTES),
+            suite=suite,
         )
 
     def _entry(self, transfer_id: str) -> JsonObject | None:

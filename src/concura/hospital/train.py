@@ -227,7 +227,10 @@ class Train:
         for peer, data in keys.items():
             theirs, signature = self._read_key(data)
             message = mask_key_message(task.study_id, peer, theirs)
-            if peer not in cards or not verify_signature(cards[peer].sign, message, signature):
+            suite = self._watch.chain.genesis.suite
+            if peer not in cards or not verify_signature(
+                cards[peer].sign, message, signature, suite=suite
+            ):
                 raise StudyAborted(detail=f"the mask key of {peer} is not signed by it")
             if peer != self._me:
                 seeds[peer] = shared_seed(

@@ -41,7 +41,10 @@ class Founding:
         """
         card = self._cards.get(member)
         if card is None or not verify_signature(
-            card.sign, founding_message(self._genesis.chain), signature
+            card.sign,
+            founding_message(self._genesis.chain),
+            signature,
+            suite=self._genesis.suite,
         ):
             raise NotMember(who=member, detail="this is not a founder's signature over genesis")
         if member not in self.signatures():

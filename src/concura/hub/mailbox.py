@@ -11,7 +11,7 @@ from dataclasses import replace
 from concura.errors import AccessRefused, NotFound, UsageInvalid
 from concura.ledger import State, transfer
 from concura.ports import Bell, Clock, HubStore, MailItem
-from concura.sealing import parse
+from concura.sealing import AES, Suite, parse
 from concura.types import MemberId, TransferId
 
 __all__ = ["Mailbox"]
@@ -25,10 +25,12 @@ class Mailbox:
     Args:
         store: where they are kept.
         clock: time, for waiting.
+        suite: the consortium's.
     """
 
-    def __init__(self, store: HubStore, clock: Clock) -> None:
+    def __init__(self, store: HubStore, clock: Clock, *, suite: Suite = AES) -> None:
         self._store = store
+        self._suite = suite
         self.bell = Bell(clock)
 
     async def send(self, item: MailItem, *, state: State) -> int:
@@ -48,7 +50,7 @@ class Mailbox:
         """
         if item.kind not in _KINDS:
             raise UsageInvalid(detail="mail is of kind request or record")
-        sealed = parse(item.data)
+        sealed = parse(item.data, suite=self._suite)
         entry = transfer(state, TransferId(item.transfer))
         if entry is None or sealed.transfer != item.transfer:
             raise AccessRefused("ledger", detail="no accepted ledger entry names this transfer")

@@ -63,7 +63,7 @@ class Platform:
         self._interval_ms = interval_ms
         self._on_authority = on_authority
         self.founding = Founding(genesis, store)
-        self.mailbox = Mailbox(store, clock)
+        self.mailbox = Mailbox(store, clock, suite=genesis.suite)
         self.rounds = Rounds(store, clock)
         self.founded = Bell(clock)
         self._ordering: Ordering | None = None

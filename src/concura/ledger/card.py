@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from concura.canonical import b64decode, b64encode
 from concura.errors import ConcuraError, EntryRefused
 from concura.ledger.contract import CARD, card_digest, has_shape
-from concura.sealing.keys import check_rsa_public
+from concura.sealing.suite import AES, Suite
 from concura.types import Digest, Fingerprint, JsonObject, MemberId
 
 __all__ = ["MemberCard"]
@@ -24,8 +24,9 @@ class MemberCard:
     Attributes:
         member: its id, such as `hospital-a`.
         name: its name as people read it.
-        sign: RSA-3072 public key for envelopes and entries, SubjectPublicKeyInfo DER.
-        wrap: RSA-3072 public key for content keys, SubjectPublicKeyInfo DER.
+        sign: public key for envelopes and entries, SubjectPublicKeyInfo DER; RSA-3072, or SM2 in a
+            consortium of that suite.
+        wrap: public key for content keys, of the same kind.
         witness: Ed25519 public key for co-signatures, 32 bytes.
         tls: SHA-256 of the TLS key's SubjectPublicKeyInfo, hex.
         authority: the hospital's own CA certificate, DER.
@@ -64,7 +65,7 @@ class MemberCard:
             value: the parsed JSON.
 
         Returns:
-            The card. Its RSA keys were not looked into: see `check_keys`.
+            The card. Its keys were not looked into: see `check_keys`.
 
         Raises:
             EntryRefused: `card.malformed`.
@@ -86,15 +87,18 @@ class MemberCard:
         """SHA-256 of the card's canonical JSON, hex: what admitting members vote for."""
         return card_digest(self.to_json())
 
-    def check_keys(self) -> None:
-        """Refuse RSA keys that are too short, oddly encoded or used twice.
+    def check_keys(self, *, suite: Suite = AES) -> None:
+        """Refuse keys of another suite, too short, oddly encoded or used twice.
+
+        Args:
+            suite: the consortium's.
 
         Raises:
             EntryRefused: `card.key`.
         """
         try:
-            check_rsa_public(self.sign)
-            check_rsa_public(self.wrap)
+            suite.signing.check(self.sign)
+            suite.signing.check(self.wrap)
         except ConcuraError as error:
             raise EntryRefused("card.key", rule="card.key", detail=self.member) from error
         if self.sign == self.wrap:

@@ -159,6 +159,7 @@ class Chain:
             state=self.state if state is None else state,
             earliest_ms=TimeMs(now_ms - CLOCK_SKEW_MAX_MS),
             latest_ms=TimeMs(now_ms + CLOCK_SKEW_MAX_MS),
+            suite=self.genesis.suite,
         )
 
     def append(self, block: Block, *, now_ms: TimeMs | None) -> list[Outcome]:
@@ -227,7 +228,12 @@ class Chain:
                 signed = decode_entry(data)
                 # Sealing may come late, so that only the future is looked at.
                 outcome = judge(
-                    signed, chain=self.id, state=state, earliest_ms=None, latest_ms=latest
+                    signed,
+                    chain=self.id,
+                    state=state,
+                    earliest_ms=None,
+                    latest_ms=latest,
+                    suite=self.genesis.suite,
                 )
             except EntryRefused as error:
                 where = f"block {block.header.height}, entry {index}"
@@ -246,7 +252,9 @@ class Chain:
             raise ChainInvalid("founding", where="block 0", detail="founders")
         for index, card in enumerate(founders, start=1):
             member, signature = _founder(block.entries[index], index)
-            signed = verify_signature(card.sign, founding_message(self.id), signature)
+            signed = verify_signature(
+                card.sign, founding_message(self.id), signature, suite=self.genesis.suite
+            )
             if member != card.member or not signed:
                 raise ChainInvalid("founding", where=f"block 0, entry {index}", detail=card.member)
         return self._founded(state)
@@ -254,7 +262,7 @@ class Chain:
     def _founded(self, state: State) -> Outcome:
         for card in self.genesis.founders:
             try:
-                card.check_keys()
+                card.check_keys(suite=self.genesis.suite)
             except EntryRefused as error:
                 raise ChainInvalid("founding", where="block 0", detail=card.member) from error
         quorum, members = self.genesis.quorum, [one.to_json() for one in self.genesis.founders]

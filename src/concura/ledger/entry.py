@@ -1,7 +1,8 @@
 """Entries: what a member says to the consortium, canonical (RFC 8785) and signed.
 
-The id is the SHA-256 of the unsigned entry; the signature (RSA-PSS, SHA-256) is over a label and
-that id, so that it can never pass as a signature over anything else.
+The id is the SHA-256 of the unsigned entry; the signature (RSA-PSS with SHA-256, or that of the
+consortium's suite) is over a label and that id, so that it can never pass as a signature over
+anything else.
 
 This module does NOT look the author's key up and does NOT know any rule.
 """
@@ -16,6 +17,7 @@ from concura.ledger.contract import RULES, Call, is_member_id
 from concura.ledger.contract.shape import base64url, has_shape, hexadecimal, whole
 from concura.limits import ENTRY_MAX_BYTES
 from concura.sealing.keys import verify_signature
+from concura.sealing.suite import AES, Suite
 from concura.types import Digest, EntryId, Fingerprint, JsonObject, MemberId, TimeMs
 
 __all__ = ["Entry", "SignedEntry", "decode_entry", "message", "sign_entry"]
@@ -108,13 +110,14 @@ class SignedEntry:
             }
         )
 
-    def is_signed_by(self, public: bytes) -> bool:
+    def is_signed_by(self, public: bytes, *, suite: Suite = AES) -> bool:
         """Say whether the signature verifies with a public key (DER).
 
         Args:
             public: SubjectPublicKeyInfo DER of the author's signing key.
+            suite: the consortium's.
         """
-        return verify_signature(public, message(self.entry), self.signature)
+        return verify_signature(public, message(self.entry), self.signature, suite=suite)
 
 
 def message(entry: Entry) -> bytes:

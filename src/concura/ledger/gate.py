@@ -13,6 +13,7 @@ from concura.ledger.contract import Outcome
 from concura.ledger.entry import Entry, SignedEntry
 from concura.ledger.state import State, member
 from concura.sealing.keys import fingerprint
+from concura.sealing.suite import AES, Suite
 from concura.types import Digest, TimeMs
 
 __all__ = ["judge"]
@@ -25,6 +26,7 @@ def judge(
     state: State,
     earliest_ms: TimeMs | None,
     latest_ms: TimeMs | None,
+    suite: Suite = AES,
 ) -> Outcome:
     """Check one entry in numbered steps and return what it would do.
 
@@ -34,6 +36,7 @@ def judge(
         state: what holds at this point; not changed.
         earliest_ms: the smallest time it may bear, or None.
         latest_ms: the greatest time it may bear, or None.
+        suite: the consortium's.
 
     Returns:
         The accepted outcome, to be written to `state` with nothing in between.
@@ -51,11 +54,11 @@ def judge(
     if latest_ms is not None and entry.time_ms > latest_ms:
         raise _refused("entry.time", entry)
     # (3) the key is the author's, at this point of the ledger
-    card = _card(entry, state)
+    card = _card(entry, state, suite)
     if signed.key != fingerprint(card.sign):
         raise _refused("entry.key", entry)
     # (4) the signature verifies
-    if not signed.is_signed_by(card.sign):
+    if not signed.is_signed_by(card.sign, suite=suite):
         raise _refused("entry.signature", entry)
     # (5) the contract accepts
     outcome = state.dry_run(entry.call())
@@ -64,11 +67,11 @@ def judge(
     return outcome
 
 
-def _card(entry: Entry, state: State) -> MemberCard:
+def _card(entry: Entry, state: State, suite: Suite) -> MemberCard:
     """Return the author's card; an applicant brings its own and proves that it holds the key."""
     if entry.type == "member.apply":
         card = MemberCard.from_json(entry.body.get("card", {}))
-        card.check_keys()
+        card.check_keys(suite=suite)
         return card
     found = member(state, entry.author)
     if found is None:

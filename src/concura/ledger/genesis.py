@@ -16,6 +16,7 @@ from concura.errors import ChainInvalid, DataFileInvalid, EntryRefused
 from concura.ledger.card import MemberCard
 from concura.ledger.contract import is_member_id, is_name, quorum_of
 from concura.limits import DIFFICULTY_MAX_BITS, INTEGER_MAX, INVITATION_MAX_BYTES, MEMBERS_MAX
+from concura.sealing.suite import AES, SUITES, Suite
 from concura.types import Digest, JsonObject, MemberId, TimeMs
 
 __all__ = ["Genesis", "founder", "founding_message", "quorum_of", "words"]
@@ -51,6 +52,8 @@ class Genesis:
         hub_witness: the hub's Ed25519 public key, 32 bytes: blocks, receipts, checkpoints.
         hub_authority: the hub's own CA certificate, DER.
         founders: the founding members' cards; kept in order of their ids.
+        suite: the algorithms of records, rows, streams and signatures. It stands in the document
+            only where it is not the default, so that there is one way of writing each.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Genesis:
     hub_witness: bytes
     hub_authority: bytes
     founders: tuple[MemberCard, ...]
+    suite: Suite = AES
 
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.founders, key=lambda card: card.member))
@@ -89,6 +93,7 @@ class Genesis:
         except (DataFileInvalid, EntryRefused, ValueError) as error:
             raise _wrong("JSON") from error
         _check(genesis)
+        # The founders in another order, or a suite written out that goes without saying.
         if genesis.encode() != data:
             raise _wrong("founders")
         return genesis
@@ -99,7 +104,9 @@ class Genesis:
         return Digest(hashlib.sha256(self.encode()).hexdigest())
 
     def _to_json(self) -> JsonObject:
+        special = {} if self.suite == AES else {"suite": self.suite.name}
         return {
+            **special,
             "v": VERSION,
             "name": self.name,
             "created_ms": self.created_ms,
@@ -115,8 +122,13 @@ class Genesis:
 
 
 def _from_json(value: Any) -> Genesis:
-    if not isinstance(value, dict) or value.keys() != _MEMBERS or value["v"] != VERSION:
+    if not isinstance(value, dict) or value.keys() - {"suite"} != _MEMBERS:
         raise _wrong("members")
+    if value["v"] != VERSION:
+        raise _wrong("members")
+    suite = value.get("suite", AES.name)
+    if not isinstance(suite, str) or suite not in SUITES:
+        raise _wrong("suite")
     hub, founders = value["hub"], value["founders"]
     if not isinstance(hub, dict) or hub.keys() != _HUB or not isinstance(founders, list):
         raise _wrong("hub")
@@ -129,6 +141,7 @@ def _from_json(value: Any) -> Genesis:
         hub_witness=b64decode(hub["witness"]),
         hub_authority=b64decode(hub["authority"]),
         founders=tuple(MemberCard.from_json(one) for one in founders),
+        suite=SUITES[suite],
     )
 
 

@@ -23,6 +23,7 @@ from concura.ledger.genesis import Genesis
 from concura.ledger.merkle import inclusion_proof, leaf_hash, verify_inclusion
 from concura.ledger.work import is_enough
 from concura.sealing.keys import fingerprint
+from concura.sealing.suite import AES, Suite
 from concura.types import Digest, MemberId
 
 __all__ = ["BUNDLE_MAX_BYTES", "Proven", "Trust", "entry_bundle", "verify_bundle"]
@@ -43,6 +44,7 @@ class Trust:
         difficulty_bits: of the chain.
         quorum: how many co-signatures make a head final.
         members: cards by id.
+        suite: the consortium's.
     """
 
     chain: Digest
@@ -51,6 +53,7 @@ class Trust:
     difficulty_bits: int
     quorum: int
     members: Mapping[MemberId, MemberCard]
+    suite: Suite = AES
 
     @classmethod
     def of(
@@ -75,6 +78,7 @@ class Trust:
             difficulty_bits=genesis.difficulty_bits,
             quorum=genesis.quorum if quorum is None else quorum,
             members=founders if members is None else members,
+            suite=genesis.suite,
         )
 
 
@@ -179,7 +183,7 @@ def verify_bundle(data: bytes, *, trust: Trust) -> Proven:
     card = trust.members.get(signed.entry.author)
     if card is None or signed.key != fingerprint(card.sign) or signed.entry.chain != trust.chain:
         raise _wrong("author")
-    if not signed.is_signed_by(card.sign):
+    if not signed.is_signed_by(card.sign, suite=trust.suite):
         raise _wrong("entry signature")
     # (2) it stands in the block
     block = Block(Header.unpack(b64decode(value["header"])), b64decode(value["signature"]), ())

@@ -1,12 +1,11 @@
 """What stands inside a sealed record: a signed statement of who sends what to whom, and why.
 
-A JWS in compact form (RFC 7515), PS256 (RFC 7518 §3.5), over the canonical JSON of
-{v, context, salt, media_type, body}. The strict reader takes one way of writing only.
+A JWS in compact form (RFC 7515) over the canonical JSON of {v, context, salt, media_type, body},
+PS256 (RFC 7518 §3.5) in the AES suite. The strict reader takes one way of writing only.
 
 This module does NOT sign (the `KeyStore` port does), does NOT verify, does NOT encrypt.
 """
 
-import hashlib
 import re
 from dataclasses import asdict, dataclass
 
@@ -14,6 +13,7 @@ from concura.canonical import b64decode, b64encode, decode, encode
 from concura.errors import DataFileInvalid
 from concura.limits import CONTEXT_FIELD_MAX_CHARS, MEDIA_TYPE_MAX_CHARS, RECIPIENTS_MAX
 from concura.sealing.refusal import refused
+from concura.sealing.suite import AES, Suite
 from concura.types import Fingerprint, JsonObject
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
 VERSION = 1
 SALT_BYTES = 32
 
-_HEADER = {"alg": "PS256", "typ": "concura-record+jws"}
+_TYPE = "concura-record+jws"
 _PAYLOAD_MEMBERS = {"v", "context", "salt", "media_type", "body"}
 _CONTEXT_MEMBERS = {"chain", "transfer", "consent", "purpose", "sender", "recipients", "checkpoint"}
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
@@ -120,7 +120,9 @@ class Statement:
     signature: bytes
 
 
-def signing_input(context: Context, body: bytes, *, media_type: str, salt: bytes) -> bytes:
+def signing_input(
+    context: Context, body: bytes, *, media_type: str, salt: bytes, suite: Suite = AES
+) -> bytes:
     """Write what the sender signs: the JWS signing input (RFC 7515 §5.1).
 
     Args:
@@ -129,9 +131,10 @@ def signing_input(context: Context, body: bytes, *, media_type: str, salt: bytes
         media_type: what the body is, 1 to 128 characters.
         salt: 32 fresh random bytes; without them the digest outside could be guessed from a
             known context.
+        suite: the consortium's.
 
     Returns:
-        ASCII bytes, to be signed with RSA-PSS by the sender's key store.
+        ASCII bytes, to be signed by the sender's key store.
 
     Raises:
         EnvelopeRefused: `parts`: salt or media type have another length; `content`: a text has
@@ -153,21 +156,22 @@ def signing_input(context: Context, body: bytes, *, media_type: str, salt: bytes
         "body": b64encode(body),
     }
     try:
-        return f"{b64encode(encode(_HEADER))}.{b64encode(encode(payload))}".encode("ascii")
+        return f"{b64encode(encode(_header(suite)))}.{b64encode(encode(payload))}".encode("ascii")
     except ValueError as error:
         raise refused("content") from error
 
 
-def binding(context: Context, salt: bytes) -> str:
-    """Return SHA-256(salt || canonical context), hexadecimal: the context as seen from outside."""
-    return hashlib.sha256(salt + context.encoded()).hexdigest()
+def binding(context: Context, salt: bytes, *, suite: Suite = AES) -> str:
+    """Return digest(salt || canonical context), hexadecimal: the context as seen from outside."""
+    return suite.digest(salt + context.encoded()).hex()
 
 
-def read_statement(compact: bytes) -> Statement:
+def read_statement(compact: bytes, *, suite: Suite = AES) -> Statement:
     """Read a compact JWS strictly: one header, exact members, canonical bytes.
 
     Args:
         compact: the decrypted bytes.
+        suite: the consortium's; a statement signed in another way is refused.
 
     Returns:
         The statement. Its claims MUST NOT be used before its signature is verified.
@@ -181,7 +185,7 @@ def read_statement(compact: bytes) -> Statement:
         header = decode(b64decode(head.decode("ascii")))
         payload = decode(b64decode(middle.decode("ascii")))
         signature = b64decode(tail.decode("ascii"))
-        if header != _HEADER or not _is_payload(payload):
+        if header != _header(suite) or not _is_payload(payload):
             raise refused("content")
         claimed = Record(
             _context(payload["context"]), payload["media_type"], b64decode(payload["body"])
@@ -202,6 +206,10 @@ def is_fingerprint(value: object) -> bool:
 def is_transfer(value: object) -> bool:
     """Say whether a value has the form of a transfer id."""
     return isinstance(value, str) and _TRANSFER.fullmatch(value) is not None
+
+
+def _header(suite: Suite) -> JsonObject:
+    return {"alg": suite.signing.name, "typ": _TYPE}
 
 
 def _is_recipients(value: tuple[Fingerprint, ...]) -> bool:

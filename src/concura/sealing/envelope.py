@@ -1,5 +1,7 @@
 """The sealed record: AES for the data, RSA for the key, the sender's signature inside.
 
+Which algorithms stand for these is the suite's, an argument with the mission's as its default.
+
 A JWE (RFC 7516) around a JWS (RFC 7515): `form` is the outside, `content` the inside, `refusal` the
 numbered steps; this module joins them. Byte-exact in docs/spec/envelope.md.
 
@@ -12,9 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from concura.canonical import b64decode, b64encode, decode, encode
 from concura.limits import ENVELOPE_MAX_BYTES, RECIPIENTS_MAX
@@ -29,20 +28,17 @@ from concura.sealing.content import (
 )
 from concura.sealing.form import (
     COMMITMENT_BYTES,
-    HEADER,
     IV_BYTES,
     TAG_BYTES,
     Sealed,
     Wrap,
+    header_of,
     parse,
+    wrap_info,
 )
-from concura.sealing.keys import (
-    CONTENT_KEY_BYTES,
-    fingerprint,
-    verify_signature,
-    wrap_content_key,
-)
+from concura.sealing.keys import fingerprint, verify_signature, wrap_content_key
 from concura.sealing.refusal import refused
+from concura.sealing.suite import AES, Suite
 from concura.types import Fingerprint
 
 __all__ = [
@@ -81,14 +77,13 @@ class Opened:
         return self.statement.claimed.context
 
 
-def commitment(content_key: bytes) -> bytes:
-    """Return HKDF-SHA-256(content key, info "concura commit"), 32 bytes.
+def commitment(content_key: bytes, *, suite: Suite = AES) -> bytes:
+    """Return HKDF(content key, info "concura commit") under the suite's hash, 32 bytes.
 
     GCM does not commit to its key: one ciphertext can be built that opens under two keys to two
     records, one for each reader. This value in the authenticated header allows one key only.
     """
-    kdf = HKDF(hashes.SHA256(), COMMITMENT_BYTES, salt=None, info=b"concura commit")
-    return kdf.derive(content_key)
+    return suite.derive(content_key, b"concura commit", length=COMMITMENT_BYTES)
 
 
 def seal(
@@ -100,24 +95,27 @@ def seal(
     recipients: Sequence[bytes],
     content_key: bytes,
     iv: bytes,
+    suite: Suite = AES,
 ) -> bytes:
     """Seal a signed statement to its readers.
 
     Args:
         signing_input: from `content.signing_input`.
-        signature: the sender's RSA-PSS signature over it.
+        signature: the sender's signature over it.
         context: the context that was signed.
         salt: the salt that was signed, 32 bytes.
-        recipients: DER public wrap keys, in the order of `context.recipients`.
-        content_key: 32 random bytes, drawn for this record alone.
+        recipients: public wrap keys, in the order of `context.recipients`: DER, or the 1216 bytes
+            of a post-quantum reader.
+        content_key: `suite.key_bytes` random bytes, drawn for this record alone.
         iv: 12 random bytes.
+        suite: the consortium's.
 
     Returns:
         Canonical bytes of the JWE.
 
     Raises:
-        EnvelopeRefused: `key`: a public key is refused; `parts`: the parts do not belong together;
-            `content`: the statement has not its form; `size`: the result would be too large.
+        EnvelopeRefused: `key`, `policy`: a public key is refused; `parts`: the parts do not belong
+            together; `content`: the statement has not its form; `size`: the result is too large.
 
     Example:
         >>> data = seal(message, store.sign(message), context=context, salt=salt,
@@ -125,18 +123,21 @@ def seal(
     """
     compact = signing_input + b"." + b64encode(signature).encode("ascii")
     # A record that its own reader would refuse must not leave the house.
-    statement = read_statement(compact)
+    statement = read_statement(compact, suite=suite)
     if statement.claimed.context != context or statement.salt != salt:
         raise refused("parts", part="context")
     if tuple(fingerprint(public) for public in recipients) != context.recipients:
         raise refused("parts", part="recipients")
-    if len(content_key) != CONTENT_KEY_BYTES or len(iv) != IV_BYTES:
+    if len(content_key) != suite.key_bytes or len(iv) != IV_BYTES:
         raise refused("parts", part="content_key, iv")
-    protected = encode({**HEADER, "commit": b64encode(commitment(content_key))})
-    aad = encode({"binding": binding(context, salt), "transfer": context.transfer, "v": VERSION})
-    both = AESGCM(content_key).encrypt(iv, compact, _associated(protected, aad))
-    wraps = tuple(Wrap(fingerprint(p), wrap_content_key(p, content_key)) for p in recipients)
-    return _bounded(Sealed(protected, aad, iv, both[:-TAG_BYTES], both[-TAG_BYTES:], wraps))
+    commit = b64encode(commitment(content_key, suite=suite))
+    protected = encode({**header_of(suite), "commit": commit})
+    bound = binding(context, salt, suite=suite)
+    aad = encode({"binding": bound, "transfer": context.transfer, "v": VERSION})
+    both = suite.aead(content_key).encrypt(iv, compact, _associated(protected, aad))
+    sealed = Sealed(protected, aad, iv, both[:-TAG_BYTES], both[-TAG_BYTES:], (), suite)
+    wraps = tuple(_wrap(sealed, content_key, public) for public in recipients)
+    return _bounded(replace(sealed, wraps=wraps))
 
 
 def check_digest(sealed: Sealed, digest: str) -> None:
@@ -173,12 +174,12 @@ def unseal(sealed: Sealed, content_key: bytes) -> Opened:
     _check_commitment(sealed, content_key)  # (4)
     associated = _associated(sealed.protected, sealed.aad)
     try:
-        compact = AESGCM(content_key).decrypt(
+        compact = sealed.suite.aead(content_key).decrypt(
             sealed.iv, sealed.ciphertext + sealed.tag, associated
         )  # (5)
     except InvalidTag as error:
         raise refused("decryption") from error
-    return Opened(sealed, read_statement(compact))  # (6)
+    return Opened(sealed, read_statement(compact, suite=sealed.suite))  # (6)
 
 
 def verify(opened: Opened, *, sender_public: bytes) -> Record:
@@ -186,7 +187,8 @@ def verify(opened: Opened, *, sender_public: bytes) -> Record:
 
     Args:
         opened: from `unseal`.
-        sender_public: DER signing key of the claimed sender, as the ledger has it.
+        sender_public: DER signing key of the claimed sender, as the ledger has it; of the suite
+            that the record was read with.
 
     Returns:
         The record.
@@ -201,13 +203,15 @@ def verify(opened: Opened, *, sender_public: bytes) -> Record:
     statement, context = opened.statement, opened.context
     outside = decode(opened.sealed.aad)
     # (7) Without it a reader could put a signed statement into a wrapper for another transfer.
-    expected = binding(context, statement.salt)
+    suite = opened.sealed.suite
+    expected = binding(context, statement.salt, suite=suite)
     if outside["binding"] != expected or outside["transfer"] != context.transfer:
         raise refused("binding")
     # (7) GCM does not cover the wraps; the signed list names the first ones. Added readers follow.
     if opened.sealed.recipients[: len(context.recipients)] != context.recipients:
         raise refused("entries")
-    if not verify_signature(sender_public, statement.signing_input, statement.signature):  # (8)
+    message, signature = statement.signing_input, statement.signature
+    if not verify_signature(sender_public, message, signature, suite=suite):  # (8)
         raise refused("signature")
     return statement.claimed
 
@@ -264,21 +268,28 @@ def add_recipient(sealed: Sealed, content_key: bytes, public: bytes) -> bytes:
     Args:
         sealed: from `parse`.
         content_key: its content key.
-        public: DER wrap key of the new reader.
+        public: wrap key of the new reader, as for `seal`.
 
     Returns:
         Canonical bytes of the record with one more wrap, at the end.
 
     Raises:
         EnvelopeRefused: `commitment`: not the key of this record; `recipients`: already a reader,
-            or too many; `key`: the public key is refused.
+            or too many; `key`, `policy`: the public key is refused.
     """
     _check_commitment(sealed, content_key)
     reader = fingerprint(public)
     if reader in sealed.recipients or len(sealed.wraps) >= RECIPIENTS_MAX:
         raise refused("recipients")
-    wrap = Wrap(reader, wrap_content_key(public, content_key))
+    wrap = _wrap(sealed, content_key, public)
     return _bounded(replace(sealed, wraps=(*sealed.wraps, wrap)))
+
+
+def _wrap(sealed: Sealed, content_key: bytes, public: bytes) -> Wrap:
+    reader, suite = fingerprint(public), sealed.suite
+    info = wrap_info(sealed.protected, sealed.aad, reader)
+    wrapped = wrap_content_key(public, content_key, info=info, suite=suite)
+    return Wrap(reader, wrapped, suite.wrapping_for(public).name)
 
 
 def _associated(protected: bytes, aad: bytes) -> bytes:
@@ -294,8 +305,8 @@ def _bounded(sealed: Sealed) -> bytes:
 
 
 def _check_commitment(sealed: Sealed, content_key: bytes) -> None:
-    if len(content_key) != CONTENT_KEY_BYTES:
+    if len(content_key) != sealed.suite.key_bytes:
         raise refused("commitment")
     stated = b64decode(decode(sealed.protected)["commit"])
-    if not hmac.compare_digest(commitment(content_key), stated):
+    if not hmac.compare_digest(commitment(content_key, suite=sealed.suite), stated):
         raise refused("commitment")

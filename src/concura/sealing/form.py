@@ -1,32 +1,39 @@
 """The outer form of a sealed record: its parts, its canonical bytes, and the strict reader.
 
-JWE in general JSON form (RFC 7516 §7.2.1), written canonically (RFC 8785), one suite only:
-RSA-OAEP-256 for keys, A256GCM for content. Byte-exact in docs/spec/envelope.md.
+JWE in general JSON form (RFC 7516 §7.2.1), written canonically (RFC 8785), in the one suite of the
+consortium: RSA-OAEP-256 for keys and A256GCM for content unless it chose another. Byte-exact in
+docs/spec/envelope.md.
 
 This module does NOT encrypt, decrypt or verify; what it reads is formed well and nothing more.
 """
 
-import hashlib
 from dataclasses import dataclass
 
 from concura.canonical import b64decode, b64encode, decode, encode
 from concura.errors import DataFileInvalid
-from concura.limits import ENVELOPE_MAX_BYTES, RECIPIENTS_MAX, RSA_MAX_BITS, RSA_MIN_BITS
+from concura.limits import ENVELOPE_MAX_BYTES, RECIPIENTS_MAX
 from concura.sealing.content import VERSION, is_fingerprint, is_transfer
 from concura.sealing.keys import join_fields
 from concura.sealing.refusal import refused
-from concura.types import Digest, Fingerprint, TransferId
+from concura.sealing.suite import AES, Suite
+from concura.types import Digest, Fingerprint, JsonObject, TransferId
 
-__all__ = ["COMMITMENT_BYTES", "HEADER", "IV_BYTES", "TAG_BYTES", "Sealed", "Wrap", "parse"]
+__all__ = [
+    "COMMITMENT_BYTES",
+    "IV_BYTES",
+    "TAG_BYTES",
+    "Sealed",
+    "Wrap",
+    "header_of",
+    "parse",
+    "wrap_info",
+]
 
 IV_BYTES = 12
 TAG_BYTES = 16
 COMMITMENT_BYTES = 32
-# The protected header, less its member `commit`.
-HEADER = {"cty": "concura-record+jws", "enc": "A256GCM", "typ": "concura-record+jwe"}
 
 _MEMBERS = {"aad", "ciphertext", "iv", "protected", "recipients", "tag"}
-_WRAP_ALGORITHM = "RSA-OAEP-256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +42,13 @@ class Wrap:
 
     Args:
         reader: fingerprint of the reader's wrap key.
-        encrypted_key: RSA-OAEP ciphertext, 384 to 1024 bytes.
+        encrypted_key: RSA-OAEP ciphertext, 384 to 1024 bytes; or what the suite has.
+        algorithm: how it was wrapped, one of the suite's names.
     """
 
     reader: Fingerprint
     encrypted_key: bytes
+    algorithm: str = AES.wrappings[0].name
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,7 @@ class Sealed:
         ciphertext: as long as the signed content.
         tag: 16 bytes.
         wraps: one per reader.
+        suite: the one it was read with.
     """
 
     protected: bytes
@@ -61,6 +71,7 @@ class Sealed:
     ciphertext: bytes
     tag: bytes
     wraps: tuple[Wrap, ...]
+    suite: Suite = AES
 
     @property
     def recipients(self) -> tuple[Fingerprint, ...]:
@@ -74,9 +85,9 @@ class Sealed:
 
     @property
     def digest(self) -> Digest:
-        """What stands on the ledger: SHA-256 over everything but the recipients, in hexadecimal."""
+        """What stands on the ledger: the digest of everything but the recipients, hexadecimal."""
         parts = join_fields(self.protected, self.aad, self.iv, self.ciphertext, self.tag)
-        return Digest(hashlib.sha256(parts).hexdigest())
+        return Digest(self.suite.digest(parts).hex())
 
     def encrypted_key(self, reader: Fingerprint) -> bytes:
         """Return the wrapped content key for `KeyStore.unwrap`.
@@ -85,7 +96,7 @@ class Sealed:
             reader: fingerprint of the reader's wrap key.
 
         Returns:
-            384 to 1024 bytes.
+            384 to 1024 bytes for RSA; for other kinds see the suite.
 
         Raises:
             EnvelopeRefused: `reader`: it was not sealed to this key.
@@ -94,6 +105,10 @@ class Sealed:
             if wrap.reader == reader:
                 return wrap.encrypted_key
         raise refused("reader")
+
+    def wrap_info(self, reader: Fingerprint) -> bytes:
+        """Return the `info` for `PostQuantumKeys.unwrap_pq`: this envelope and this reader."""
+        return wrap_info(self.protected, self.aad, reader)
 
     def encoded(self) -> bytes:
         """Return the canonical bytes of the record."""
@@ -106,7 +121,7 @@ class Sealed:
                 "recipients": [
                     {
                         "encrypted_key": b64encode(wrap.encrypted_key),
-                        "header": {"alg": _WRAP_ALGORITHM, "kid": wrap.reader},
+                        "header": {"alg": wrap.algorithm, "kid": wrap.reader},
                     }
                     for wrap in self.wraps
                 ],
@@ -115,17 +130,41 @@ class Sealed:
         )
 
 
-def parse(data: bytes) -> Sealed:
+def header_of(suite: Suite) -> JsonObject:
+    """Return the protected header, less its member `commit`."""
+    return {"cty": "concura-record+jws", "enc": suite.cipher, "typ": "concura-record+jwe"}
+
+
+def wrap_info(protected: bytes, aad: bytes, reader: Fingerprint) -> bytes:
+    """Return what a post-quantum wrap is bound to: its envelope and its reader.
+
+    HPKE as it is offered takes no additional data; its `info` enters the key schedule instead
+    (RFC 9180 §5.1), so that a wrap that was moved opens nothing.
+
+    Args:
+        protected: the protected header, decoded.
+        aad: the additional authenticated data, decoded.
+        reader: fingerprint of the reader's key.
+
+    Returns:
+        The length-prefixed fields.
+    """
+    return join_fields("concura wrap 1", protected, aad, reader)
+
+
+def parse(data: bytes, *, suite: Suite = AES) -> Sealed:
     """Read a sealed record. Step 1: canonical bytes, exact members, this suite, sane sizes.
 
     Args:
         data: at most 64 MiB.
+        suite: the consortium's; a record of another suite is refused.
 
     Returns:
         Its parts.
 
     Raises:
-        EnvelopeRefused: `size`, `canonical`, `members`, `encoding`, `header` or `recipients`.
+        EnvelopeRefused: `size`, `canonical`, `members`, `encoding`, `header`, `policy` or
+            `recipients`.
 
     Example:
         >>> sealed = parse(data)
@@ -145,7 +184,8 @@ def parse(data: bytes) -> Sealed:
         _binary(value["iv"]),
         _binary(value["ciphertext"]),
         _binary(value["tag"]),
-        _wraps(value["recipients"]),
+        _wraps(value["recipients"], suite),
+        suite,
     )
     _check_header(sealed)
     return sealed
@@ -158,26 +198,27 @@ def _binary(value: str) -> bytes:
         raise refused("encoding") from error
 
 
-def _wraps(value: object) -> tuple[Wrap, ...]:
+def _wraps(value: object, suite: Suite) -> tuple[Wrap, ...]:
     if not isinstance(value, list) or not 0 < len(value) <= RECIPIENTS_MAX:
         raise refused("recipients")
-    wraps = tuple(_wrap(item) for item in value)
+    wraps = tuple(_wrap(item, suite) for item in value)
     if len({wrap.reader for wrap in wraps}) != len(wraps):
         raise refused("recipients")
     return wraps
 
 
-def _wrap(value: object) -> Wrap:
+def _wrap(value: object, suite: Suite) -> Wrap:
     if not isinstance(value, dict) or set(value) != {"encrypted_key", "header"}:
         raise refused("members")
     header, encrypted_key = value["header"], _binary(value["encrypted_key"])
     if not isinstance(header, dict) or set(header) != {"alg", "kid"}:
         raise refused("members")
-    if header["alg"] != _WRAP_ALGORITHM or not is_fingerprint(header["kid"]):
+    wrapping = suite.wrapping_named(header["alg"])
+    if not is_fingerprint(header["kid"]):
         raise refused("header")
-    if not RSA_MIN_BITS // 8 <= len(encrypted_key) <= RSA_MAX_BITS // 8:
+    if not wrapping.is_wrapped(encrypted_key):
         raise refused("encoding")
-    return Wrap(Fingerprint(header["kid"]), encrypted_key)
+    return Wrap(Fingerprint(header["kid"]), encrypted_key, wrapping.name)
 
 
 def _check_header(sealed: Sealed) -> None:
@@ -187,7 +228,8 @@ def _check_header(sealed: Sealed) -> None:
         raise refused("header") from error
     if not isinstance(header, dict) or not isinstance(aad, dict):
         raise refused("header")
-    if {**header, "commit": ""} != {**HEADER, "commit": ""} or "commit" not in header:
+    fixed = {name: value for name, value in header.items() if name != "commit"}
+    if fixed != header_of(sealed.suite) or "commit" not in header:
         raise refused("header")
     if set(aad) != {"binding", "transfer", "v"} or type(aad["v"]) is not int:
         raise refused("header")

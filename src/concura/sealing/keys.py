@@ -1,7 +1,8 @@
-"""Public keys: fingerprints, checks, signatures, wrapping; and the keyed names of patients.
+"""Public keys: fingerprints, signatures, wrapping; and the keyed names of patients.
 
-RSA-PSS and RSA-OAEP follow RFC 8017 with SHA-256 throughout, Ed25519 follows RFC 8032, HMAC
-follows RFC 2104. Every key has one use (docs/spec/keys.md).
+How members sign and wrap is the suite's (`suite`); Ed25519 follows RFC 8032, HMAC follows RFC 2104.
+Every key has one use (docs/spec/keys.md). Fingerprints and pseudonyms stand on the ledger and are
+SHA-256 in every suite.
 
 This module does NOT hold private keys: the `KeyStore` port does. It does NOT decide whom a key
 belongs to: the ledger does.
@@ -9,17 +10,13 @@ belongs to: the ledger does.
 
 import hashlib
 import hmac
-from functools import lru_cache
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from concura.errors import EnvelopeRefused
-from concura.limits import RSA_MAX_BITS, RSA_MIN_BITS
 from concura.sealing.refusal import refused
+from concura.sealing.rsa import OAEP, PSS, check_rsa_public
+from concura.sealing.suite import AES, Suite
 from concura.types import Fingerprint, Pseudonym
 
 __all__ = [
@@ -35,14 +32,9 @@ __all__ = [
     "wrap_content_key",
 ]
 
-CONTENT_KEY_BYTES = 32
 
-# A salt as long as the digest is what PS256 demands (RFC 7518 §3.5); MGF1 and label hash are
-# SHA-256 too, because RSA-OAEP-256 leaves no choice (RFC 7518 §4.3).
-PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
-OAEP = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
+CONTENT_KEY_BYTES = AES.key_bytes
 
-_EXPONENT = 65_537
 _PSEUDONYM_KEY_BYTES = 32
 
 
@@ -50,7 +42,7 @@ def fingerprint(public: bytes) -> Fingerprint:
     """Name a public key by the SHA-256 of its bytes.
 
     Args:
-        public: SubjectPublicKeyInfo in DER, or the 32 raw bytes of an Ed25519 key.
+        public: SubjectPublicKeyInfo in DER, or the raw bytes of an Ed25519 or post-quantum key.
 
     Returns:
         64 lower-case hexadecimal digits.
@@ -62,63 +54,25 @@ def fingerprint(public: bytes) -> Fingerprint:
     return Fingerprint(hashlib.sha256(public).hexdigest())
 
 
-@lru_cache(maxsize=1024)
-def check_rsa_public(der: bytes) -> RSAPublicKey:
-    """Read an RSA public key, and refuse every weak or ambiguous one.
-
-    Checked keys are remembered: a ledger's members sign thousands of entries.
-
-    Args:
-        der: SubjectPublicKeyInfo; 3072 to 8192 bits, exponent 65537.
-
-    Returns:
-        The key.
-
-    Raises:
-        EnvelopeRefused: `key`: no such key, or not in its one canonical encoding.
-
-    Example:
-        >>> check_rsa_public(store.public("sign")).key_size
-        3072
-    """
-    try:
-        key = serialization.load_der_public_key(der)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise refused("key") from error
-    if not isinstance(key, RSAPublicKey):
-        raise refused("key")
-    # Above the maximum one verification would keep a processor busy for the attacker's sake.
-    if not RSA_MIN_BITS <= key.key_size <= RSA_MAX_BITS or key.public_numbers().e != _EXPONENT:
-        raise refused("key")
-    canonical = key.public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    # Two encodings of one key would be two fingerprints of one key.
-    if canonical != der:
-        raise refused("key")
-    return key
-
-
-def verify_signature(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Say whether a member's signing key signed a message (RSA-PSS, SHA-256, salt of 32 bytes).
+def verify_signature(
+    public: bytes, message: bytes, signature: bytes, *, suite: Suite = AES
+) -> bool:
+    """Say whether a member's signing key signed a message.
 
     Args:
         public: SubjectPublicKeyInfo in DER.
         message: what was signed.
-        signature: as many bytes as the key's modulus.
+        signature: RSA-PSS: as many bytes as the key's modulus; SM2: DER of r and s.
+        suite: the consortium's; a key of another suite verifies nothing.
 
     Returns:
-        True only if it verifies; a key that `check_rsa_public` refuses verifies nothing.
+        True only if it verifies; a key that the suite refuses verifies nothing.
 
     Example:
         >>> verify_signature(store.public("sign"), b"entry", store.sign(b"entry"))
         True
     """
-    try:
-        check_rsa_public(public).verify(signature, message, PSS, hashes.SHA256())
-    except (EnvelopeRefused, InvalidSignature):
-        return False
-    return True
+    return suite.signing.verify(public, message, signature)
 
 
 def verify_witness(public: bytes, message: bytes, signature: bytes) -> bool:
@@ -143,26 +97,31 @@ def verify_witness(public: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
-def wrap_content_key(public: bytes, content_key: bytes) -> bytes:
-    """Wrap a content key to a reader's wrap key (RSA-OAEP, SHA-256).
+def wrap_content_key(
+    public: bytes, content_key: bytes, *, info: bytes = b"", suite: Suite = AES
+) -> bytes:
+    """Wrap a content key to a reader's wrap key.
 
     Args:
-        public: SubjectPublicKeyInfo in DER.
-        content_key: 32 bytes.
+        public: SubjectPublicKeyInfo in DER; or the 1216 bytes of a post-quantum key.
+        content_key: 32 bytes; 16 in the SM suite.
+        info: what a post-quantum wrap is bound to; the others do not use it.
+        suite: the consortium's.
 
     Returns:
-        As many bytes as the key's modulus; different each time, OAEP pads at random.
+        The wrapped key; different each time, all kinds pad at random.
 
     Raises:
-        EnvelopeRefused: `key`: the public key is refused; `parts`: the content key is not 32 bytes.
+        EnvelopeRefused: `key` or `policy`: the public key is refused; `parts`: the content key has
+            another length.
 
     Example:
         >>> len(wrap_content_key(store.public("wrap"), bytes(32)))
         384
     """
-    if len(content_key) != CONTENT_KEY_BYTES:
+    if len(content_key) != suite.key_bytes:
         raise refused("parts", part="content_key")
-    return check_rsa_public(public).encrypt(content_key, OAEP)
+    return suite.wrapping_for(public).wrap(public, content_key, info)
 
 
 def pseudonym(key: bytes, *, chain: str, purpose: str, holder: str, reader: str) -> Pseudonym:

@@ -25,6 +25,7 @@ STEPS = MappingProxyType(
         "members": 1,
         "encoding": 1,
         "header": 1,
+        "policy": 1,
         "recipients": 1,
         "digest": 2,
         "reader": 3,

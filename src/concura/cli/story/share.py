@@ -19,7 +19,6 @@ from typing import Any
 import apsw
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -32,7 +31,7 @@ from concura.canonical import b64encode, decode, encode
 from concura.cli.story.tell import Teller
 from concura.cli.story.town import Town
 from concura.errors import ConcuraError, EnvelopeRefused, InternalFault
-from concura.sealing import Sealed, parse, unseal
+from concura.sealing import Sealed, Suite, parse, unseal
 from concura.types import MemberId
 
 __all__ = ["play_sharing"]
@@ -61,7 +60,7 @@ def play_sharing(town: Town, folder: TableFolder, teller: Teller) -> None:
         refused["substituted_key"] = _refusal(town, reader, wish) == "key.mismatch"
     teller.line("story.share.substituted", holder=town.names[holder], reader=town.names[reader])
     found, copy = _deliver(town, reader, wish)
-    tried, is_open = _try_everything(town.hub, copy)
+    tried, is_open = _try_everything(town.hub, copy, town.invitation.genesis.suite)
     teller.line("story.share.sealed", size=len(copy), digest=found["digest"][:16])
     key = "story.share.hub_opened" if is_open else "story.share.hub_blind"
     teller.line(key, tried=tried, style="bad" if is_open else "")
@@ -150,26 +149,28 @@ def _substituted_key(hub: Path, member: MemberId) -> Iterator[None]:
             db.execute("UPDATE facts SET value = ? WHERE name = ?", (true, name))
 
 
-def _try_everything(hub: Path, copy: bytes) -> tuple[int, bool]:
+def _try_everything(hub: Path, copy: bytes, suite: Suite) -> tuple[int, bool]:
     """Try all that the hub has on its copy of the sealed record.
 
-    Every private key is tried on every wrapped content key; every 32 bytes of every key file, and
-    of every value in its database the beginning and the hash, as the content key itself.
+    Every private key is tried on every wrapped content key; every stretch of every key file that is
+    as long as a content key, and of every value in its database the beginning and the hash, as the
+    content key itself.
 
     Returns:
         How many keys were tried, and whether one opened it.
     """
-    sealed = parse(copy)
+    sealed = parse(copy, suite=suite)
     candidates = dict.fromkeys(_candidates(hub, sealed))
     return len(candidates), any(_opens(sealed, key) for key in candidates)
 
 
 def _candidates(hub: Path, sealed: Sealed) -> Iterator[bytes]:
+    length = sealed.suite.key_bytes
     for path in sorted(p for p in hub.rglob("*") if p.is_file() and p.suffix != ".db"):
         data = path.read_bytes()
         yield from _unwrapped(data, sealed)
         if len(data) < 64 * 1024:
-            yield from (data[i : i + 32] for i in range(len(data) - 31))
+            yield from (data[i : i + length] for i in range(len(data) - length + 1))
     with _database(hub) as db:
         tables = [
             str(r[0]) for r in db.execute("SELECT name FROM sqlite_master WHERE type='table'")
@@ -179,9 +180,9 @@ def _candidates(hub: Path, sealed: Sealed) -> Iterator[bytes]:
                 for value in row:
                     data = value.encode() if isinstance(value, str) else value
                     if isinstance(data, bytes):
-                        yield hashlib.sha256(data).digest()
-                        if len(data) >= 32:
-                            yield data[:32]
+                        yield hashlib.sha256(data).digest()[:length]
+                        if len(data) >= length:
+                            yield data[:length]
 
 
 def _unwrapped(data: bytes, sealed: Sealed) -> Iterator[bytes]:
@@ -211,7 +212,7 @@ def _opens(sealed: Sealed, key: bytes) -> bool:
     # Not trusting our own commitment check here: the cipher itself must refuse too.
     try:
         associated = f"{b64encode(sealed.protected)}.{b64encode(sealed.aad)}".encode()
-        AESGCM(key).decrypt(sealed.iv, sealed.ciphertext + sealed.tag, associated)
+        sealed.suite.aead(key).decrypt(sealed.iv, sealed.ciphertext + sealed.tag, associated)
     except (InvalidTag, ValueError):
         return False
     return True

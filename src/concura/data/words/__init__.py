@@ -7,12 +7,15 @@ from concura.data.words import (
     cli,
     decisions,
     errors,
+    keys,
+    keystores,
     ledger,
     nodes,
     records,
     report,
     sealing,
     story,
+    streams,
 )
 
 __all__ = ["WORDS"]
@@ -21,10 +24,13 @@ WORDS: dict[str, tuple[str, str]] = {
     **cli.WORDS,
     **decisions.WORDS,
     **errors.WORDS,
+    **keys.WORDS,
+    **keystores.WORDS,
     **ledger.WORDS,
     **nodes.WORDS,
     **records.WORDS,
     **report.WORDS,
     **sealing.WORDS,
     **story.WORDS,
+    **streams.WORDS,
 }

@@ -76,6 +76,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "data.done": ("{count} files are in {folder}.", "{count} 个文件已存入 {folder}。"),
     "setting.host": ("Address that the hub listens on.", "平台监听的地址。"),
     "setting.port": ("Port that the hub listens on; 0 lets the system choose when the hub is made.", "平台监听的端口；0 表示创建平台时由系统选择。"),
+    "setting.suite": ("Algorithms of the consortium, aes or sm; fixed when node and hub are made.", "联盟所用的算法套件：aes 或 sm；创建节点和平台时确定。"),
     "setting.node_port": ("Loopback port that a node's own tools use; 0 lets the system choose.", "节点自身工具使用的本机端口；0 表示由系统选择。"),
     "setting.difficulty_bits": ("Work per block, in bits; fixed when the hub is made.", "每个区块的工作量（比特）；创建平台时确定。"),
     "setting.block_interval_ms": ("Longest time, in milliseconds, that an accepted entry waits for its block.", "已接受的条目等待进入区块的最长时间（毫秒）。"),

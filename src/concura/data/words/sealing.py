@@ -2,8 +2,8 @@
 
 WORDS: dict[str, tuple[str, str]] = {
     "error.envelope.key": (
-        "A public key is refused: it is not RSA of 3072 to 8192 bits with exponent 65537 in canonical DER.",
-        "公钥被拒绝：它不是规范 DER 编码、3072 至 8192 位、指数为 65537 的 RSA 公钥。",
+        "A public key is refused: it is none of the consortium's suite (RSA of 3072 to 8192 bits with exponent 65537, a post-quantum key, or SM2) in canonical form.",
+        "公钥被拒绝：它不是联盟套件所允许的规范公钥（3072 至 8192 位、指数为 65537 的 RSA，抗量子公钥，或 SM2）。",
     ),
     "error.envelope.key.hint": (
         "Take the member's key from the ledger, never from the hub's directory alone.",
@@ -44,6 +44,14 @@ WORDS: dict[str, tuple[str, str]] = {
     "error.envelope.header.hint": (
         "Check that both sides run the same version; weaker algorithms are never accepted.",
         "请检查双方版本是否相同；较弱的算法绝不接受。",
+    ),
+    "error.envelope.policy": (
+        "The sealed record is refused at step {step}: a reader has no post-quantum key, and the consortium demands one.",
+        "密封记录在第 {step} 步被拒绝：某个接收者没有抗量子密钥，而联盟要求必须有。",
+    ),
+    "error.envelope.policy.hint": (
+        "Let the reader make a post-quantum key and enter it on the ledger, then seal again.",
+        "请接收者生成抗量子密钥并登记到账本，然后重新密封。",
     ),
     "error.envelope.recipients": (
         "The sealed record is refused at step {step}: it has no readers, too many, or one of them twice.",
@@ -191,5 +199,21 @@ WORDS: dict[str, tuple[str, str]] = {
     "error.certificate.name.hint": (
         "Give DNS names or IP addresses without spaces or port.",
         "请给出不含空格和端口的 DNS 名称或 IP 地址。",
+    ),
+    "error.config.extra": (
+        "{name} needs the Python package {package}, which is not installed.",
+        "{name} 需要 Python 软件包 {package}，但尚未安装。",
+    ),
+    "error.config.extra.hint": (
+        "Run `pip install 'concura[{extra}]'`, then run the command again.",
+        "请运行 `pip install 'concura[{extra}]'`，然后重新运行命令。",
+    ),
+    "error.config.suite": (
+        "There is no suite {name} with this policy; known suites: {known}; policies: allowed, required.",
+        "没有名为 {name} 且采用此策略的套件；可用套件：{known}；策略：allowed、required。",
+    ),
+    "error.config.suite_pq": (
+        "The suite {name} has no post-quantum readers, so they cannot be required.",
+        "套件 {name} 没有抗量子接收者，因此不能强制要求。",
     ),
 }
