@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from concura.adapters.table_files import shipped_folder
 from concura.cli import main
 from concura.cli.story.check import cohorts_of
-from concura.learning import make_study
+from concura.learning import compare, make_study
 from concura.learning.engine import run as run_in_process
 
 pytestmark = pytest.mark.slow
@@ -244,12 +244,13 @@ def test_the_network_changes_nothing_of_the_model(flat):
         outcome=outcome.horizon,
         horizon_days=outcome.within_days,
     )
-    model = run_in_process(study, cohorts_of(folder))
-    assert model.threshold == pytest.approx(flat.object["threshold"], abs=1e-9)
-    assert model.metrics["auc"].value == pytest.approx(flat.object["auc"]["federated"], abs=1e-9)
-    assert model.metrics["brier"].value == pytest.approx(
-        flat.object["brier"]["federated"], abs=1e-9
-    )
+    cohorts = cohorts_of(folder)
+    model = run_in_process(study, cohorts)
+    judged = compare(study, cohorts, model).federated
+    assert model.rounds_digest == flat.object["model"]["parameters"]
+    assert model.threshold == flat.object["threshold"]
+    assert judged.auc == flat.object["auc"]["federated"]
+    assert judged.brier == flat.object["brier"]["federated"]
 
 
 # --- the article's settings, in Chinese --------------------------------------------------------------

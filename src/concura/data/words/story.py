@@ -25,6 +25,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "story.share.revoked": ("The consent is revoked; the next request of {reader} is refused.", "同意已撤回；{reader}的下一次请求被拒绝。"),
     "story.learn.progress": ("round", "轮次"),
     "story.learn.rounds": ("{rounds} rounds of {count} hospitals; training loss {first} → {last}; each round on the ledger.", "{count} 家医院共 {rounds} 轮；训练损失 {first} → {last}；每一轮都已写入账本。"),
+    "story.learn.curve": ("Loss by round: {curve}", "每轮损失：{curve}"),
     "story.learn.weighted": ("Weighted by patients; rates chosen on training data: hospital {client}, server {server}.", "按患者数加权；学习率由训练数据选定：医院 {client}，服务器 {server}。"),
     "story.learn.unweighted": ("Plain mean of the hospitals; rates: hospital {client}, server {server}.", "对各医院取简单平均；学习率：医院 {client}，服务器 {server}。"),
     "story.learn.converged": ("It has converged: the last three rounds brought {share} % of all progress.", "已收敛：最后三轮只带来全部进展的 {share}%。"),
