@@ -1,0 +1,175 @@
+"""However `concura demo` ends, nothing runs on and nothing lies about.
+
+Ctrl-C after the heading of every stage, an impatient second Ctrl-C, SIGTERM, a closed terminal,
+SIGKILL. The runs are played side by side, because each of them spends its time making keys.
+"""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SOURCES = Path(__file__).resolve().parents[2] / "src"
+AT_ONCE = 3
+DEADLINE_S = 90.0
+GONE_S = 20.0  # children have ten seconds to close their stores before they are killed
+
+# name -> (number of the heading after which it ends, how)
+ENDINGS = {
+    **{f"ctrl-c-{stage}": (stage, "int") for stage in range(6)},
+    "ctrl-c-twice": (3, "twice"),
+    "sigterm": (2, "term"),
+    "terminal-closed": (3, "hangup"),
+    "sigkill": (4, "kill"),
+    "sigkill-early": (1, "kill"),
+    "reader-gone": (2, "pipe"),
+}
+STOPPED = {"int", "twice", "term"}
+
+
+class Ending:
+    """One demo that was ended on purpose: its exit code, its words, and what was left."""
+
+    def __init__(self, base, name, stage, how):
+        self.scratch = base / name
+        self.scratch.mkdir()
+        self.mark = f"CONCURA_TEST_ENDING={os.getpid()}-{name}".encode()
+        variable, _, value = self.mark.decode().partition("=")
+        environment = {**os.environ, "TMPDIR": str(self.scratch), variable: value}
+        environment |= {"PYTHONPATH": str(SOURCES), "LANG": "C.UTF-8"}
+        reading, writing = pty.openpty() if how == "hangup" else os.pipe()
+        error = self.scratch.with_suffix(".err")
+        with error.open("wb") as sink:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "concura", "demo", "--difficulty", "4"],
+                stdin=writing if how == "hangup" else subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing if how == "hangup" else sink,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=take_terminal if how == "hangup" else None,
+            )
+        os.close(writing)
+        try:
+            self.told = read_until(reading, f"\n{stage}  ".encode())
+            self.were = len(self.running())
+            self.end(process, how, reading)
+            self.code = process.wait(timeout=GONE_S)
+            self.is_quiet = self.falls_silent()
+            self.left = self.running()
+        finally:
+            for pid in self.running():
+                kill(pid)
+            process.kill()
+            process.wait()
+        if how not in {"hangup", "pipe"}:
+            os.close(reading)
+        self.err = error.read_text("utf-8")
+
+    def end(self, process, how, reading):
+        if how in {"hangup", "pipe"}:
+            os.close(reading)
+            return
+        number = {"kill": signal.SIGKILL, "term": signal.SIGTERM}.get(how, signal.SIGINT)
+        process.send_signal(number)
+        for _ in range(20 if how == "twice" else 0):
+            time.sleep(0.05)  # a finger on Ctrl-C: there is nothing to wait for
+            process.send_signal(number)
+
+    def running(self):
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if self.mark in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+            except OSError:
+                continue
+        return found
+
+    def falls_silent(self):
+        end = time.monotonic() + GONE_S
+        while self.running():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.05)  # the end of processes that are not our children
+        return True
+
+
+def take_terminal():
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def read_until(fd, wanted):
+    data, end = b"\n", time.monotonic() + DEADLINE_S
+    while wanted not in re.sub(rb"\x1b\[[0-9;]*m|\r", b"", data):
+        ready, _, _ = select.select([fd], [], [], max(0.0, end - time.monotonic()))
+        part = os.read(fd, 65_536) if ready else b""
+        assert part, data.decode("utf-8", "replace")
+        data += part
+    return data
+
+
+@pytest.fixture(scope="module")
+def endings(tmp_path_factory):
+    base = tmp_path_factory.mktemp("endings")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        started = {n: pool.submit(Ending, base, n, *how) for n, how in ENDINGS.items()}
+    return {name: one.result() for name, one in started.items()}
+
+
+@pytest.mark.parametrize("name", list(ENDINGS))
+def test_nothing_is_left_running(endings, name):
+    one = endings[name]
+    assert one.were >= 1
+    assert one.is_quiet
+    assert one.left == []
+
+
+@pytest.mark.parametrize("name", [n for n in ENDINGS if "kill" not in n])
+def test_nothing_is_left_lying_about(endings, name):
+    assert list(endings[name].scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [n for n, (_, how) in ENDINGS.items() if how in STOPPED])
+def test_stopping_is_told_in_one_sentence_with_its_exit_code(endings, name):
+    one = endings[name]
+    assert one.code == 130
+    rounds = [line for line in one.err.splitlines() if not line.startswith("round ")]
+    assert rounds == [
+        "Stopped on request; nothing is left running.",
+        "Run the command again when you are ready.",
+    ]
+
+
+def test_a_closed_terminal_stops_it_like_ctrl_c(endings):
+    assert endings["terminal-closed"].code == 130
+
+
+def test_a_reader_that_goes_away_stops_it_quietly(endings):
+    one = endings["reader-gone"]
+    assert one.code == 141
+    assert one.err == ""
+
+
+def test_later_stages_had_all_their_processes(endings):
+    # The parent, the hub, its mining process and four nodes.
+    assert all(endings[f"ctrl-c-{stage}"].were == 7 for stage in range(1, 6))
