@@ -112,7 +112,11 @@ def _place(keep: Path | None) -> Iterator[Path]:
     try:
         yield scratch / "consortium"
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            shutil.rmtree(scratch, ignore_errors=True)
+        except BaseException:  # Ctrl-C in its middle: keys and records must not lie about
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
 
 
 def _play(place: Path, table: "TableFolder", report: Path, options: argparse.Namespace) -> None:
@@ -160,8 +164,15 @@ def _stages(
     }
     with teller.stage("found", 0):
         name = say("story.consortium", options.lang)
-        town.build(name=name, difficulty=options.difficulty, environment=os.environ)
-        town.start()
+        label = say("story.found.progress", options.lang)
+        with options.output.progress(label, town.steps) as advance:
+            town.build(
+                name=name,
+                difficulty=options.difficulty,
+                environment=os.environ,
+                advance=advance,
+            )
+            town.start(advance)
         teller.line("story.founded", count=len(town.names), words=town.invitation.words)
     with teller.stage("collect", 1):
         cohorts = cohorts_of(table)

@@ -46,6 +46,7 @@ from concura.errors import (
 from concura.hospital import Invitation, apply, found, read_invitation
 from concura.ledger import MemberCard, words
 from concura.limits import INVITATION_MAX_BYTES, NAME_MAX_CHARS
+from concura.ports import KeyStore
 from concura.profiles import card_of, load_settings, open_node, pem_of
 from concura.types import Digest, MemberId
 from concura.web.node_api import node_app
@@ -103,14 +104,14 @@ def _init(options: argparse.Namespace) -> int:
         raise UsageInvalid(detail=say("cli.usage.member", options.lang))
     if not 0 < len(options.name) <= NAME_MAX_CHARS or not options.name.isprintable():
         raise UsageInvalid(detail=say("cli.usage.name", options.lang, most=NAME_MAX_CHARS))
-    card = make_node(place, MemberId(options.member), options.name)
+    card, _ = make_node(place, MemberId(options.member), options.name)
     path = place / "card.json"
     output.say("node.made", name=options.name, path=str(path))
     output.object({"card": str(path), "words": words(card.digest)})
     return 0
 
 
-def make_node(place: Path, member: MemberId, name: str) -> MemberCard:
+def make_node(place: Path, member: MemberId, name: str) -> tuple[MemberCard, KeyStore]:
     """Make a node's folder: keys, authority, certificate, card.
 
     What an earlier, killed run made is used again; the card comes last, so that where it stands,
@@ -120,6 +121,9 @@ def make_node(place: Path, member: MemberId, name: str) -> MemberCard:
         place: the folder.
         member: its id in the consortium.
         name: the hospital's name.
+
+    Returns:
+        Its card and its open keys.
 
     Raises:
         FolderUnusable: a finished node is there already.
@@ -143,7 +147,7 @@ def make_node(place: Path, member: MemberId, name: str) -> MemberCard:
         authority=ssl.PEM_cert_to_DER_cert(authority(place / "tls").decode("ascii")),
     )
     atomic_write(place / "card.json", encode(card.to_json()) + b"\n", mode=0o644)
-    return card
+    return card, store
 
 
 def _join(options: argparse.Namespace) -> int:
@@ -165,13 +169,14 @@ def _join(options: argparse.Namespace) -> int:
     return 0
 
 
-def join_node(place: Path, card: MemberCard, data: bytes) -> bool:
+def join_node(place: Path, card: MemberCard, data: bytes, *, keys: KeyStore | None = None) -> bool:
     """Sign the genesis as a founder, or apply; keep the invitation.
 
     Args:
         place: the node's folder.
         card: its card.
         data: the invitation.
+        keys: the node's keys where they are open already; opening checks them, which takes time.
 
     Returns:
         Whether it is a founder.
@@ -186,16 +191,21 @@ def join_node(place: Path, card: MemberCard, data: bytes) -> bool:
     if held.exists() and read_invitation(held.read_bytes()).genesis != invitation.genesis:
         raise FolderUnusable("finished", folder=str(place))
     is_founder = any(one.member == card.member for one in invitation.genesis.founders)
-    asyncio.run(_sign_up(place, card, invitation, is_founder=is_founder))
+    keys = keys or FileKeyStore.open(place / "keys")
+    asyncio.run(_sign_up(place, card, invitation, keys=keys, is_founder=is_founder))
     # Kept last: a node with an invitation has joined.
     atomic_write(held, data)
     return is_founder
 
 
 async def _sign_up(
-    place: Path, card: MemberCard, invitation: Invitation, *, is_founder: bool
+    place: Path,
+    card: MemberCard,
+    invitation: Invitation,
+    *,
+    keys: KeyStore,
+    is_founder: bool,
 ) -> None:
-    keys = FileKeyStore.open(place / "keys")
     # Without its certificate: the hub does not know an applicant's authority yet.
     context = client_context(place / "tls", pem_of(invitation.authority), presents=False)
     hub = HttpHub(invitation.url, context)

@@ -9,6 +9,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "story.stage.learn": ("Learn: one model from all hospitals; only masked sums leave them", "学习：由所有医院得出一个模型；离开医院的只有带掩码的总和"),
     "story.stage.decide": ("Decide: the model comes back to the doctor", "决策：模型回到医生手中"),
     "story.stage.check": ("Check: how good, how true", "核验：是否准确，是否真实"),
+    "story.found.progress": ("keys, certificates, processes", "密钥、证书、进程"),
     "story.founded": ("{count} hospitals signed the genesis; its words: {words}", "{count} 家医院签署了创世文件；其词语：{words}"),
     "story.collect.hospital": ("{name}: {patients} patients, {resources} resources", "{name}：{patients} 位患者，{resources} 个资源"),
     "story.collect.ignored": ("Files ignored: {files}", "已忽略的文件：{files}"),
