@@ -217,7 +217,11 @@ class Children:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        stop(self._children, grace_s=self._grace_s)
+        try:
+            stop(self._children, grace_s=self._grace_s)
+        except BaseException:  # Ctrl-C while they were being stopped: they are stopped all the same
+            stop(self._children, grace_s=self._grace_s)
+            raise
 
     def start(
         self,

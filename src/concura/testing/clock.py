@@ -7,16 +7,18 @@ This module does NOT make anything faster that computes.
 """
 
 import asyncio
+import functools
 import selectors
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
 from concura.testing.ledgers import START_MS
 from concura.types import TimeMs
 
-__all__ = ["SimulatedClock", "run_simulated"]
+__all__ = ["SimulatedClock", "run_simulated", "simulated"]
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 # Real seconds after which a loop that waits for nothing at all is given up.
 _DEADLOCK_S = 10.0
@@ -60,6 +62,20 @@ def run_simulated(main: Coroutine[Any, Any, T]) -> T:
     """
     with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(main)
+
+
+def simulated(scene: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Turn a coroutine function into a plain one that runs in simulated time: a test's decorator.
+
+    Example:
+        >>> simulated(SimulatedClock().sleep)(3600.0)
+    """
+
+    @functools.wraps(scene)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run_simulated(scene(*args, **kwargs))
+
+    return run
 
 
 class SimulatedClock:

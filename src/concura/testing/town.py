@@ -14,12 +14,13 @@ Run it inside `run_simulated`. This module does NOT check anything by itself.
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -30,13 +31,14 @@ from concura.hospital import Node, found
 from concura.hub import Platform
 from concura.ledger import Genesis, MemberCard, quorum_of
 from concura.ports import Hub, NodePorts
+from concura.sharing import RecordRequest
 from concura.testing.clock import SimulatedClock
 from concura.testing.ledgers import START_MS, party
 from concura.testing.records import MemoryAccessLog, MemoryRecords
 from concura.testing.stores import InlineMiner, MemoryHubStore, MemoryNodeStore
-from concura.types import JsonObject, MemberId
+from concura.types import ConsentId, JsonObject, MemberId, PatientId
 
-__all__ = ["HUB_KEY", "Counted", "Hospital", "Town", "Wire", "key_store", "patients_of"]
+__all__ = ["HUB_KEY", "Counted", "Hospital", "Town", "Wire", "key_store", "patients_of", "wish_of"]
 
 _NAMES = ("hospital-a", "hospital-b", "hospital-c", "hospital-d", "hospital-e", "hospital-f")
 _HUB_URL = "memory:hub"
@@ -95,6 +97,7 @@ class Wire:
         tampers: by method name, what happens instead: `await f(real, *args, **kwargs)`, where
             `real` is the hub's own method. Put one in to play a hostile hub.
         is_cut: whether nothing comes through.
+        elsewhere: another hub that answers this node alone; None: the town's own.
     """
 
     def __init__(self, town: "Town", card: MemberCard) -> None:
@@ -104,6 +107,7 @@ class Wire:
         self.heard: list[tuple[str, tuple[Any, ...]]] = []
         self.tampers: dict[str, Tamper] = {}
         self.is_cut = False
+        self.elsewhere: Platform | None = None
 
     def __getattr__(self, name: str) -> Tamper:
         """Return a method of the port."""
@@ -129,7 +133,7 @@ class Wire:
         Raises:
             HubUnreachable: it is down, or was killed before it answered.
         """
-        platform = self._town.platform
+        platform = self.elsewhere or self._town.platform
         if platform is None or self.is_cut:
             raise HubUnreachable(url=_HUB_URL, detail="silence")
         method = getattr(platform.session(self._card.tls), name)
@@ -198,14 +202,16 @@ class Town:
     hospitals: dict[MemberId, Hospital] = field(default_factory=dict)
     platform: Platform | None = None
     interval_ms: int = 250
-    wait_s: float = 5.0
+    wait_s: float = 25.0
     anchor_s: float = 3600.0
     _hub_task: asyncio.Task[None] | None = None
 
     @classmethod
     def found(cls, count: int = 4, **settings: Any) -> "Town":
         """Return a town of `count` founders (1 to 6); nothing runs before `async with`."""
-        cards = tuple(party(name).card for name in _NAMES[:count])
+        # Two threads: drawing RSA keys releases the interpreter lock.
+        with ThreadPoolExecutor(2) as pool:
+            cards = tuple(one.card for one in pool.map(party, _NAMES[:count]))
         genesis = Genesis(
             name="Test town",
             created_ms=START_MS,
@@ -239,7 +245,7 @@ class Town:
         self.hospitals[card.member] = hospital
         return hospital
 
-    async def __aenter__(self) -> "Town":
+    async def __aenter__(self) -> Self:
         """Start the hub, have the founders sign, start all nodes, wait for the first final head."""
         self.start_hub()
         for card in self.genesis.founders:
@@ -263,18 +269,47 @@ class Town:
         if kind is None and found_faults:
             raise found_faults[0]
 
-    # --- processes -----------------------------------------------------------------------------
-
-    def start_hub(self) -> Platform:
-        """Start the hub from its store."""
-        self.platform = Platform(
+    def copy(self) -> "Town":
+        """Return a town that holds what this one holds now; nothing of it runs yet."""
+        other = Town(
             self.genesis,
-            store=self.hub_store,
+            clock=SimulatedClock(skew_ms=self.clock.now_ms() - START_MS),
+            hub_store=deepcopy(self.hub_store),
+            interval_ms=self.interval_ms,
+            wait_s=self.wait_s,
+            anchor_s=self.anchor_s,
+        )
+        for member, one in self.hospitals.items():
+            new = other.settle(one.card)
+            randomness = deepcopy(one.ports.randomness)
+            new.store, new.access = deepcopy(one.store), deepcopy(one.access)
+            new.records = one.records.copy(randomness=randomness)
+            new.ports = replace(
+                new.ports,
+                store=new.store,
+                access=new.access,
+                records=new.records,
+                randomness=randomness,
+            )
+            assert member == new.card.member
+        return other
+
+    def open_hub(self, store: MemoryHubStore) -> Platform:
+        """Put a hub with the town's own key around a store; whoever runs it has a second hub."""
+        return Platform(
+            self.genesis,
+            store=store,
             clock=self.clock,
             miner=InlineMiner(),
             signer=HUB_KEY.sign,
             interval_ms=self.interval_ms,
         )
+
+    # --- processes -----------------------------------------------------------------------------
+
+    def start_hub(self) -> Platform:
+        """Start the hub from its store."""
+        self.platform = self.open_hub(self.hub_store)
         self._hub_task = asyncio.ensure_future(self.platform.run())
         return self.platform
 
@@ -348,6 +383,40 @@ class Town:
         patients = patients_of(member, count)
         await self.node(member).collect.take(patients)
         return patients
+
+    async def consent(
+        self,
+        holder: str,
+        reader: str,
+        patient: list[JsonObject],
+        *,
+        purpose: str = "treatment",
+        seconds: int = 365 * 24 * 3600,
+    ) -> ConsentId:
+        """Have the holder enter a patient's consent; return when it is in its verified ledger."""
+        node = self.node(holder)
+        granted = await node.consents.grant(
+            PatientId(patient[0]["id"]),
+            reader=MemberId(reader),
+            purpose=purpose,
+            not_after_ms=self.clock.now_ms() + 1_000 * seconds,
+        )
+        await self.agree([holder])
+        return granted
+
+    async def ask(
+        self, reader: str, holder: str, patient: list[JsonObject], *, purpose: str = "treatment"
+    ) -> JsonObject:
+        """Have the reader ask for a patient's record; return how the transfer ended."""
+        node = self.node(reader)
+        transfer = await node.share.request(MemberId(holder), wish_of(patient), purpose=purpose)
+        return await node.share.until_settled(transfer, 120.0)
+
+
+def wish_of(patient: list[JsonObject]) -> RecordRequest:
+    """Return the request for a patient by the first identifier of its resources."""
+    identifier = patient[0]["identifier"][0]
+    return RecordRequest(identifier["system"], identifier["value"])
 
 
 async def _ended(task: asyncio.Task[None] | None) -> BaseException | None:

@@ -59,7 +59,7 @@ def play_learning(
     label_rounds = int(settings["rounds"])
     losses, ended = _follow(town, teller, study, label_rounds)
     if ended["kind"] != "published":
-        raise StudyAborted("told", detail=ended["message"])
+        raise StudyAborted("told", detail=ended["words"][teller.output.lang])
     answer = town.ask(opener, "GET", f"/models/{ended['model']}")
     model = Model.decode(b64decode(answer["model"]))
     _tell(teller, model, losses, town)

@@ -72,7 +72,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "cli.usage.name": ("--name takes 1 to {most} printable characters", "--name 接受 1 至 {most} 个可打印字符"),
     "error.study.few": ("The folder has tables of {found} hospitals; learning together takes at least {minimum}.", "文件夹中有 {found} 家医院的表；共同学习至少需要 {minimum} 家。"),
     "error.study.few.hint": ("Add the missing hospitals' files: with fewer, a sum would give a hospital's own numbers away.", "请补充缺少的医院文件：医院过少时，总和会泄露某家医院的数值。"),
-    "error.aborted.told": ("The study ended without a model: {detail}", "研究未得出模型即结束：{detail}"),
+    "error.aborted.told": ("The hospitals ended the study. {detail}", "各医院已结束该研究。{detail}"),
     "error.notfound.held_out": ("No hospital has a held-out patient.", "没有医院拥有留出患者。"),
     "error.notfound.held_out.hint": ("Name a patient with --patient.", "请用 --patient 指定患者。"),
     "error.notfound.patient_number": ("No hospital has a patient with this record number.", "没有医院拥有该病历号的患者。"),
