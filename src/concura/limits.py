@@ -36,7 +36,7 @@ JSON_DEPTH_MAX = 64  # nesting; FHIR's deepest examples reach about 15
 
 ENTRY_MAX_BYTES = 256 * 1024  # a ledger entry holds digests and ids, never documents
 BLOCK_MAX_BYTES = 16 * 1024 * 1024  # a block is sent, hashed and stored in one piece
-NOTE_MAX_BYTES = 64 * 1024          # a checkpoint with the lines of MEMBERS_MAX witnesses
+NOTE_MAX_BYTES = 64 * 1024  # a checkpoint with the lines of MEMBERS_MAX witnesses
 ENTRIES_PER_BLOCK_MAX = 1_000  # keeps a block, and its check, under a second
 CONSENTS_PER_ENTRY_MAX = 512  # one signature for a ward's consents, within ENTRY_MAX_BYTES
 MEMBERS_MAX = 256  # every head is co-signed by most of them

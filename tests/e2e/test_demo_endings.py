@@ -27,8 +27,8 @@ PAUSE = threading.Event()  # never set: what is waited for happens in other proc
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"
 AT_ONCE = 3
-DEADLINE_S = 90.0
-GONE_S = 20.0  # children have ten seconds to close their stores before they are killed
+DEADLINE_S = 120.0
+GONE_S = 40.0  # children have ten seconds to close their stores before they are killed
 
 # name -> (number of the heading after which it ends, how)
 ENDINGS = {

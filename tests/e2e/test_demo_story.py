@@ -207,7 +207,6 @@ def test_json_counts_the_patients_and_gives_three_reasons(flat):
     found = flat.object
     assert sum(found["patients"].values()) == 500
     assert len(set(found["patients"].values())) == 4
-    assert found["imputed"] == {}
     assert len(found["reasons"]) == 3
     assert found["horizon"] == "dying within one year of this heart attack"
     strengths = [abs(reason["contribution"]) for reason in found["reasons"]]

@@ -147,15 +147,15 @@ class Served:
 
 
 def over_tls(scene):
-    def test(places):
+    def over_the_wire(places):
         async def run():
             async with Served(places) as served:
                 await asyncio.wait_for(scene(served), 20.0)
 
         asyncio.run(run())
 
-    test.__name__ = scene.__name__
-    return test
+    over_the_wire.__name__ = scene.__name__
+    return over_the_wire
 
 
 def entry(served, author, kind="access.anchor", body=None):

@@ -28,7 +28,7 @@ from concura.ledger import (
     verify_fork,
 )
 from concura.sealing import fingerprint
-from concura.testing.clock import simulated
+from concura.testing.clock import SimulatedClock, simulated
 from concura.testing.town import HUB_KEY, Town, key_store, wish_of
 
 A, B, C, D = "hospital-a", "hospital-b", "hospital-c", "hospital-d"
@@ -89,7 +89,7 @@ def serves(*blocks):
             found = list(waiting)
             waiting.clear()
             return found
-        await asyncio.sleep(wait_s)
+        await SimulatedClock().sleep(wait_s)
         return []
 
     return answer

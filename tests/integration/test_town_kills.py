@@ -10,7 +10,7 @@ import pytest
 
 from concura.errors import StoreFull
 from concura.ledger import decode_entry
-from concura.testing.clock import run_simulated, simulated
+from concura.testing.clock import SimulatedClock, run_simulated, simulated
 from concura.testing.stores import MemoryHubStore
 from concura.testing.town import Town, patients_of, wish_of
 
@@ -215,7 +215,7 @@ class FullStore(MemoryHubStore):
 
     async def append(self, entries):
         is_full = self.is_full
-        await asyncio.sleep(self.delay)
+        await SimulatedClock().sleep(self.delay)
         if is_full:
             raise StoreFull(folder="hub")
         return await super().append(entries)

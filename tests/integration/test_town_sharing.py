@@ -253,6 +253,15 @@ async def test_a_sender_cannot_slip_a_second_patient_in():
 
 
 @simulated
+async def test_a_sender_cannot_send_another_patient_than_the_one_asked_for():
+    async with Town.found() as town:
+        patient, other = await town.collect(A, 2)
+        found = await deliver(town, other, patient)
+        assert found["arrived"] is None
+        assert town.hospitals[B].records.patients() == []
+
+
+@simulated
 async def test_a_sender_cannot_take_a_resource_id_of_another_patient():
     async with Town.found() as town:
         patient, *_ = await town.collect(A, 1)

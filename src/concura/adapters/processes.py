@@ -218,10 +218,14 @@ class Children:
         trace: TracebackType | None,
     ) -> None:
         try:
-            stop(self._children, grace_s=self._grace_s)
+            self.stop()
         except BaseException:  # Ctrl-C while they were being stopped: they are stopped all the same
-            stop(self._children, grace_s=self._grace_s)
+            self.stop()
             raise
+
+    def stop(self) -> None:
+        """End them before the block does; doing so again is harmless."""
+        stop(self._children, grace_s=self._grace_s)
 
     def start(
         self,

@@ -227,6 +227,8 @@ async def _sign_up(
 
 def _read(path: Path) -> bytes:
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise InvitationInvalid("unreadable", file=str(path))
         with path.open("rb") as file:
             return file.read(INVITATION_MAX_BYTES + 1)
     except OSError as error:

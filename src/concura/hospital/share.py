@@ -22,10 +22,10 @@ from concura.errors import (
 )
 from concura.hospital.consents import Consents
 from concura.hospital.enter import Enter
+from concura.hospital.intake import Intake
 from concura.hospital.watch import Watch
 from concura.ledger import MemberCard, members, transfer
 from concura.ports import AccessRecord, MailItem, NodePorts
-from concura.records import check_resource, patient_of
 from concura.sealing import (
     CONTENT_KEY_BYTES,
     IV_BYTES,
@@ -51,7 +51,7 @@ from concura.sharing import (
     open_parcel,
     pack,
 )
-from concura.types import JsonObject, MemberId, PatientId, TransferId
+from concura.types import JsonObject, MemberId, TransferId
 
 __all__ = ["Share"]
 
@@ -102,6 +102,7 @@ class Share:
         self._watch = watch
         self._enter = enter
         self._consents = consents
+        self._intake = Intake(ports)
         self._hub = ports.hub
         self._store = ports.store
         self._records = ports.records
@@ -145,6 +146,8 @@ class Share:
         await self._store.put_fact(
             f"wish/{transfer_id}", encode({"to": holder, "data": b64encode(data)})
         )
+        # Kept until it arrives: what comes back must be the patient that was asked for.
+        await self._store.put_fact(f"asked/{transfer_id}", encode_request(request))
         await self._enter.enter("transfer.request", body)
         await self._hub.send(holder, "request", transfer_id, data)
         await self._store.delete_fact(f"wish/{transfer_id}")
@@ -401,7 +404,8 @@ class Share:
         self, item: MailItem, resources: list[JsonObject], entry: JsonObject
     ) -> None:
         """Log, check and store what came in."""
-        patient = self._check(resources, holder=entry["holder"])
+        patient = self._intake.check(resources, holder=entry["holder"])
+        self._intake.check_asked(item.transfer, resources)
         now = self._clock.now_ms()
         await self._access.append(
             [
@@ -420,33 +424,7 @@ class Share:
             "patient": patient,
         }
         await self._store.put_fact(f"arrived/{item.transfer}", encode(arrived))
-
-    def _check(self, resources: list[JsonObject], *, holder: str) -> PatientId:
-        """Check what came in; nobody may write over what is ours or another hospital's.
-
-        Returns:
-            The one patient that all of it is about.
-
-        Raises:
-            ResourceInvalid: a resource is wrong.
-            AccessRefused: it touches a record of another origin, or more than one patient.
-        """
-        patients = {patient_of(check_resource(resource)) for resource in resources}
-        named = {r["id"] for r in resources if r["resourceType"] == "Patient"}
-        if len(patients) != 1 or patients != named:
-            raise AccessRefused("parcel", detail="a parcel holds the record of one patient")
-        patient = next(iter(patients))
-        touched = {patient} if self._records.get("Patient", patient) is not None else set()
-        for resource in resources:
-            there = self._records.get(resource["resourceType"], resource["id"])
-            if there is not None:
-                touched.add(there.patient or patient)
-        for one in touched:
-            if self._store.fact(f"origin/{one}") != holder.encode():
-                raise AccessRefused(
-                    "overwrite", detail="it would write over a record of another origin"
-                )
-        return patient
+        await self._store.delete_fact(f"asked/{item.transfer}")
 
     # --- sealing -------------------------------------------------------------------------------
 

@@ -140,9 +140,14 @@ class Town:
         """Do something for every hospital, side by side; call `advance` as each is done."""
         with ThreadPoolExecutor(len(self.names)) as pool:
             found: dict[MemberId, T] = {}
-            for member, result in zip(self.names, pool.map(do, self.names), strict=True):
-                found[member] = result
-                advance()
+            try:
+                for member, result in zip(self.names, pool.map(do, self.names), strict=True):
+                    found[member] = result
+                    advance()
+            except BaseException:
+                # Who still waits for a node's answer would hold up Ctrl-C; an ended one gives none.
+                self._family.stop()
+                raise
             return found
 
     def ask(
