@@ -27,6 +27,7 @@ __all__ = [
     "MEMBERS_MAX",
     "NAME_MAX_CHARS",
     "NOTE_MAX_BYTES",
+    "RECEIPT_DEADLINE_MAX_MS",
     "RECIPIENTS_MAX",
     "REQUEST_MAX_BYTES",
     "REWRAP_WITHIN_MS",
@@ -45,11 +46,12 @@ JSON_DEPTH_MAX = 64  # nesting; FHIR's deepest examples reach about 15
 
 ENTRY_MAX_BYTES = 256 * 1024  # a ledger entry holds digests and ids, never documents
 BLOCK_MAX_BYTES = 16 * 1024 * 1024  # a block is sent, hashed and stored in one piece
-NOTE_MAX_BYTES = 64 * 1024          # a checkpoint with the lines of MEMBERS_MAX witnesses
+NOTE_MAX_BYTES = 64 * 1024  # a checkpoint with the lines of MEMBERS_MAX witnesses
 ENTRIES_PER_BLOCK_MAX = 1_000  # keeps a block, and its check, under a second
 CONSENTS_PER_ENTRY_MAX = 512  # one signature for a ward's consents, within ENTRY_MAX_BYTES
 MEMBERS_MAX = 256  # every head is co-signed by most of them
 DIFFICULTY_MAX_BITS = 28  # about 100 s of work per block on one core
+RECEIPT_DEADLINE_MAX_MS = 180_000  # the hub promises a block in a minute; clocks differ by one
 CLOCK_SKEW_MAX_MS = 60_000  # an entry's time may differ this much from the shell's clock
 
 ENVELOPE_MAX_BYTES = 64 * 1024 * 1024  # a sealed record is opened in memory

@@ -85,6 +85,7 @@ __all__ = [
 
 SETTINGS_FILE = "concura.toml"
 _PORT_MAX = 65_535
+_FLAGS = {"difficulty_bits": "--difficulty"}  # flags that are shorter than their setting's name
 
 
 def _number(default: float, low: float, high: float) -> Any:
@@ -161,7 +162,7 @@ def load_settings(
             sources[name] = variable(name)
     for name, said in flags.items():
         if said is not None:
-            flag = f"--{name.replace('_', '-')}"
+            flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
             values[name] = _check(name, said, flag)
             sources[name] = flag
     return LoadedSettings(Settings(**values), MappingProxyType(sources))  # type: ignore[arg-type]  # _check saw their types

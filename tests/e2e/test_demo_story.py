@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from concura.adapters.table_files import shipped_folder
 from concura.cli import main
 from concura.cli.story.check import cohorts_of
-from concura.learning import make_study
+from concura.learning import Cohort, compare, make_study
 from concura.learning.engine import run as run_in_process
 
 pytestmark = pytest.mark.slow
@@ -99,21 +100,27 @@ def told(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def flat(tmp_path_factory):
-    """The same seed once more, as JSON."""
-    run = Run(tmp_path_factory.mktemp("flat") / "scratch", "--json", "--seed", str(SEED))
-    run.object = json.loads(run.out)
-    return run
+def others(tmp_path_factory):
+    """The same seed as JSON; and, told in Chinese, the article's settings for a chosen patient."""
+    base = tmp_path_factory.mktemp("others")
+    number = f"C-{shipped_folder().rows['hospital-c'][0].number:04d}"
+    mission = ["--lang", "zh", "--preset", "mission", "--patient", number, "--difficulty", "8"]
+    with ThreadPoolExecutor(2) as pool:
+        flat = pool.submit(Run, base / "flat", "--json", "--seed", str(SEED))
+        chinese = pool.submit(Run, base / "chinese", *mission)
+    flat.result().object = json.loads(flat.result().out)
+    chinese.result().number = number
+    return flat.result(), chinese.result()
 
 
 @pytest.fixture(scope="module")
-def chinese(tmp_path_factory):
-    """The article's settings, told in Chinese, for a patient by number."""
-    number = f"C-{shipped_folder().rows['hospital-c'][0].number:04d}"
-    words = ["--lang", "zh", "--preset", "mission", "--patient", number, "--difficulty", "8"]
-    run = Run(tmp_path_factory.mktemp("zh") / "scratch", *words)
-    run.number = number
-    return run
+def flat(others):
+    return others[0]
+
+
+@pytest.fixture(scope="module")
+def chinese(others):
+    return others[1]
 
 
 # --- the story as it is told -----------------------------------------------------------------------
@@ -138,7 +145,6 @@ def test_each_stage_has_its_heading_in_order(told):
 def test_the_story_says_what_is_real_and_what_it_is_not_for(told):
     assert "measurements are real; names, dates and hospitals are invented" in told.out
     assert "A demonstration, not for care." in told.out
-    assert "Low-risk" in told.lines[-2] or "review" in told.out
 
 
 def test_every_refusal_is_told(told):
@@ -201,7 +207,6 @@ def test_json_counts_the_patients_and_gives_three_reasons(flat):
     found = flat.object
     assert sum(found["patients"].values()) == 500
     assert len(set(found["patients"].values())) == 4
-    assert found["imputed"] == {}
     assert len(found["reasons"]) == 3
     assert found["horizon"] == "dying within one year of this heart attack"
     strengths = [abs(reason["contribution"]) for reason in found["reasons"]]
@@ -215,12 +220,7 @@ def test_the_federated_model_is_near_the_pooled_one_and_above_the_small_hospital
     local = [value for value in auc["local"].values() if value is not None]
     assert auc["pooled"] - auc["federated"] <= 0.05
     assert auc["federated"] > sum(local) / len(local)
-
-
-def test_a_hospital_with_too_few_cases_states_no_number(flat):
-    small = flat.object["auc"]["local"]["hospital-d"]
-    assert small is None
-    assert flat.object["brier"]["local"]["hospital-d"] is None
+    assert auc["local"]["hospital-d"] is None  # too few cases to state a number
 
 
 # --- one seed, one model ---------------------------------------------------------------------------
@@ -230,6 +230,17 @@ def test_the_same_seed_gives_the_same_model_in_two_worlds_of_other_keys(told, fl
     closed = [body for kind, body in replay(told.kept) if kind == "round.close"]
     assert closed[-1]["model_digest"] == flat.object["model"]["parameters"]
     assert told.lines[-2] == flat.object["decision"]
+
+
+def cohorts_by_id(folder):
+    """What the nodes train on: their patients in the order of their ids, which sums depend on."""
+    found = {}
+    for hospital, cohort in cohorts_of(folder).items():
+        ids = [resources[0]["id"] for resources in folder.resources(hospital)]
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        records = tuple(cohort.records[i] for i in order)
+        found[hospital] = Cohort(cohort.x[order], cohort.y[order], records)
+    return found
 
 
 def test_the_network_changes_nothing_of_the_model(flat):
@@ -244,12 +255,14 @@ def test_the_network_changes_nothing_of_the_model(flat):
         outcome=outcome.horizon,
         horizon_days=outcome.within_days,
     )
-    model = run_in_process(study, cohorts_of(folder))
-    assert model.threshold == pytest.approx(flat.object["threshold"], abs=1e-9)
-    assert model.metrics["auc"].value == pytest.approx(flat.object["auc"]["federated"], abs=1e-9)
-    assert model.metrics["brier"].value == pytest.approx(
-        flat.object["brier"]["federated"], abs=1e-9
-    )
+    cohorts = cohorts_by_id(folder)
+    model = run_in_process(study, cohorts)
+    judged = compare(study, cohorts, model).federated
+    assert model.rounds_digest == flat.object["model"]["parameters"]
+    assert model.threshold == flat.object["threshold"]
+    assert judged.auc == flat.object["auc"]["federated"]
+    # The comparison adds up in the order of the table, and so rounds otherwise.
+    assert judged.brier == pytest.approx(flat.object["brier"]["federated"], abs=1e-12)
 
 
 # --- the article's settings, in Chinese --------------------------------------------------------------
@@ -296,16 +309,6 @@ def test_the_report_needs_nothing_from_outside(told, flat):
 
 
 # --- the ledger in the kept folder, verified from docs/spec/ledger.md alone -------------------------
-
-
-def proquints(data):
-    consonants, vowels = "bdfghjklmnprstvz", "aiou"
-
-    def word(n):
-        c1, v1, c2, v2, c3 = n >> 12, n >> 10 & 3, n >> 6 & 15, n >> 4 & 3, n & 15
-        return consonants[c1] + vowels[v1] + consonants[c2] + vowels[v2] + consonants[c3]
-
-    return " ".join(word(n) for n in struct.unpack(">8H", data[:16]))
 
 
 def b64(text):
@@ -399,12 +402,6 @@ def test_a_second_verifier_agrees_with_every_block_of_the_kept_ledger(told):
     assert int(counts[3]) <= len(blocks) - 1
 
 
-def test_the_words_told_are_those_of_the_founding_document(told):
-    founding = parts_of(stored_blocks(told.kept)[0])[2][0]
-    words = re.search(r"its words: ([a-z ]+)", told.out)[1]
-    assert words == proquints(hashlib.sha256(founding).digest())
-
-
 def test_consents_transfers_and_rounds_stand_on_the_ledger_once_each(told):
     kinds = Counter(kind for kind, _ in replay(told.kept))
     bodies = {kind: [b for k, b in replay(told.kept) if k == kind] for kind in kinds}
@@ -479,8 +476,7 @@ def test_the_kept_consortium_starts_again_and_knows_its_ledger(told, capsys, tmp
 
 @pytest.mark.data
 def test_the_uci_files_play_as_they_are(data_folder, tmp_path):
-    words = ["--data", str(data_folder / "heart_disease"), "--difficulty", "8", "--lang", "en"]
-    run = Run(tmp_path / "scratch", *words)
+    run = Run(tmp_path / "scratch", "--data", str(data_folder / "heart_disease"))
     assert (run.code, run.left) == (0, [])
     counts = [int(n) for n in re.findall(r": (\d+) patients, \d+ resources", run.out)]
     assert counts == [303, 294, 123, 200]

@@ -105,6 +105,7 @@ def test_a_port_in_use_is_named_and_nothing_is_left_running(place, capsys):
 
 
 def test_a_tampered_invitation_stops_the_start_with_its_own_words(place):
+    main(["down", str(place)])  # whatever the tests before left running
     path = place / "hub" / "invitation.json"
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b'"genesis":"', b'"genesis":"AA', 1))

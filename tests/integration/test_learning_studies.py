@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from concura.errors import InternalFault, ReplyInvalid, StudyAborted
+from concura.errors import InternalFault, StudyAborted
 from concura.learning import (
     Cohort,
     Contribution,
+    Model,
     RoundClosed,
     alone,
     auc,

@@ -97,7 +97,8 @@ def test_a_misspelt_variable_is_noticed(capsys, monkeypatch):
     monkeypatch.setenv("CONCURA_LOGLEVEL", "debug")
     code, findings = examine(capsys)
     assert code == 0
-    assert "CONCURA_LOG_LEVEL" in of(findings, "variables")[0]["hint"]
+    # The tests' own variables may resemble a setting too.
+    assert any("CONCURA_LOG_LEVEL" in found["hint"] for found in of(findings, "variables"))
 
 
 def test_a_folder_that_is_none_of_ours_is_named(capsys, tmp_path):

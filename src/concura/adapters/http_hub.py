@@ -46,7 +46,10 @@ def error_of(body: bytes, who: str) -> ConcuraError:
         slug = str(found["type"]).removeprefix("urn:concura:error:")
         values = {str(name): value for name, value in found["values"].items()}
         error = _BY_SLUG[slug](str(found["why"]), **values)
-        error.message()  # a sentence that lacks its values would fail later, in the open
+        # A sentence that lacks its values would fail later, in the open.
+        if not values and "{" in error.message() + error.hint():
+            raise KeyError("values")  # noqa: TRY301 - one place turns all of them into our error
+        error.message(), error.hint()
     except (ValueError, KeyError, TypeError, AttributeError):
         return ReplyInvalid(who=who, detail="an error in an unknown shape")
     return error

@@ -217,6 +217,14 @@ class Children:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        try:
+            self.stop()
+        except BaseException:  # Ctrl-C while they were being stopped: they are stopped all the same
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End them before the block does; doing so again is harmless."""
         stop(self._children, grace_s=self._grace_s)
 
     def start(

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from concura._version import __version__
-from concura.adapters.folders import atomic_write
+from concura.adapters.folders import atomic_write, disk
 from concura.cli.options import Parser, folder
 from concura.cli.output import Output
-from concura.errors import FolderUnusable, StudyRefused, UsageInvalid, say
+from concura.errors import FolderUnusable, NotFound, StudyRefused, UsageInvalid, say
 
 if TYPE_CHECKING:
     from concura.adapters.table_files import TableFolder
@@ -64,14 +64,30 @@ def run(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse what cannot work before anything is made."""
+    from concura.profiles import load_settings  # noqa: PLC0415 - after the first line
+
     if not 0 <= options.seed < _SEED_MAX:
         raise UsageInvalid(detail=say("cli.usage.seed", options.lang))
     if options.rounds is not None and not _ROUNDS[0] <= options.rounds <= _ROUNDS[1]:
         raise UsageInvalid(detail=say("cli.usage.rounds", options.lang))
     if options.mapping is not None and options.data is None:
         raise UsageInvalid(detail=say("cli.usage.mapping", options.lang))
-    if options.keep is not None and options.keep.is_dir() and any(options.keep.iterdir()):
-        raise FolderUnusable("foreign", folder=str(options.keep))
+    flags = {"difficulty_bits": options.difficulty}
+    load_settings(None, environment=os.environ, flags=flags)
+    if options.keep is not None:
+        _check_keep(options.keep)
+
+
+def _check_keep(keep: Path) -> None:
+    """Refuse a folder that cannot become the consortium's; it is made later."""
+    with disk(keep):
+        if keep.is_dir() and any(keep.iterdir()):
+            raise FolderUnusable("foreign", folder=str(keep))
+        there = next(path for path in (keep, *keep.parents) if path.exists())
+        if not there.is_dir():
+            raise FolderUnusable("file", folder=str(there))
+        if not _is_writable(there):
+            raise FolderUnusable("readonly", folder=str(there))
 
 
 def _read(options: argparse.Namespace) -> "TableFolder":
@@ -80,13 +96,21 @@ def _read(options: argparse.Namespace) -> "TableFolder":
         read_folder,
         shipped_folder,
     )
+    from concura.records import record_number  # noqa: PLC0415 - after the first line
 
     if options.data is None:
-        return shipped_folder()
-    mapping = None if options.mapping is None else load_mapping(options.mapping)
-    table = read_folder(options.data, mapping)
+        table = shipped_folder()
+    else:
+        mapping = None if options.mapping is None else load_mapping(options.mapping)
+        table = read_folder(options.data, mapping)
     if len(table.rows) < _HOSPITALS_MIN:
         raise StudyRefused("few", found=len(table.rows), minimum=_HOSPITALS_MIN)
+    if options.patient is not None and not any(
+        record_number(resources) == options.patient
+        for hospital in table.rows
+        for resources in table.resources(hospital)
+    ):
+        raise NotFound("patient_number", what="patient")
     return table
 
 
@@ -94,12 +118,17 @@ def _report_path(options: argparse.Namespace) -> Path:
     """Choose where the report goes: it outlives the folder."""
     if options.report is not None:
         path: Path = options.report
-        if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        if path.is_dir() or not path.parent.is_dir() or not _is_writable(path.parent):
             raise FolderUnusable("report", folder=str(path.parent))
         return path
     if options.keep is not None:
         return Path(options.keep) / "report.html"
     return Path(tempfile.gettempdir()) / f"concura-report-{os.getpid()}.html"
+
+
+def _is_writable(path: Path) -> bool:
+    # Asked for the rights that the writing itself will have, where the system can say.
+    return os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 @contextmanager
@@ -112,7 +141,11 @@ def _place(keep: Path | None) -> Iterator[Path]:
     try:
         yield scratch / "consortium"
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            shutil.rmtree(scratch, ignore_errors=True)
+        except BaseException:  # Ctrl-C in its middle: keys and records must not lie about
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
 
 
 def _play(place: Path, table: "TableFolder", report: Path, options: argparse.Namespace) -> None:
@@ -160,8 +193,15 @@ def _stages(
     }
     with teller.stage("found", 0):
         name = say("story.consortium", options.lang)
-        town.build(name=name, difficulty=options.difficulty, environment=os.environ)
-        town.start()
+        label = say("story.found.progress", options.lang)
+        with options.output.progress(label, town.steps) as advance:
+            town.build(
+                name=name,
+                difficulty=options.difficulty,
+                environment=os.environ,
+                advance=advance,
+            )
+            town.start(advance)
         teller.line("story.founded", count=len(town.names), words=town.invitation.words)
     with teller.stage("collect", 1):
         cohorts = cohorts_of(table)

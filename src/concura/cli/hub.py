@@ -135,6 +135,8 @@ def make_hub(
 
 def _card(path: Path) -> MemberCard:
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise DataFileInvalid("card", file=str(path))
         with path.open("rb") as file:
             data = file.read(INVITATION_MAX_BYTES)
         return MemberCard.from_json(decode(data.rstrip(b"\n")))

@@ -52,6 +52,8 @@ VERBS: Mapping[str, str] = {
     "keys": "concura.cli.keys",
 }
 
+# What may stand before the verb; the two languages are the words after --lang.
+_COMMON = {"-h", "--help", "--lang", "--json", "--version", *LANGUAGES}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -83,14 +85,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     _forgive_encoding()
     output = Output(language(words, os.environ), json="--json" in words)
-    try:
-        with _signals():
+    with _signals(is_last=argv is None):
+        try:
             _hold_lifeline()
             return _dispatch(words, output)
-    except SystemExit as stop:  # argparse after --help
-        return stop.code if isinstance(stop.code, int) else 0
-    except BaseException as error:  # noqa: BLE001 - the one place where everything ends
-        return _end(error, output)
+        except SystemExit as stop:  # argparse after --help
+            return stop.code if isinstance(stop.code, int) else 0
+        except BaseException as error:  # noqa: BLE001 - the one place where everything ends
+            return _end(error, output)
 
 
 def parser_of(verb: str, lang: str) -> Parser:
@@ -119,6 +121,9 @@ def _dispatch(words: list[str], output: Output) -> int:
     if "--version" in before:
         output.stdout.write(f"concura {__version__}\n")
         return 0
+    unknown = [word for word in before if word.split("=")[0] not in _COMMON]
+    if unknown and position == len(words):
+        raise UsageInvalid(detail=say("cli.usage.unrecognized", output.lang, what=unknown[0]))
     if position == len(words):
         output.stdout.write(_overview(output.lang))
         return 0 if {"-h", "--help"} & set(before) else UsageInvalid.exit_code
@@ -162,25 +167,37 @@ def _overview(lang: str) -> str:
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal end a command as Ctrl-C does: cleaning up behind it."""
+def _signals(*, is_last: bool) -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end a command as Ctrl-C does: cleaning up behind it.
+
+    Args:
+        is_last: whether the process ends with this command. Then the signals stay ignored once one
+            came, so that an impatient second one does not undo the exit code.
+    """
     before: dict[signal.Signals, object] = {}
-    for name in ("SIGTERM", "SIGHUP"):
+    came = False
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        # Cleaning up takes bounded time; a second Ctrl-C in its middle would leave keys behind.
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         # A signal that was ignored on purpose (nohup) stays ignored.
         if number is None or signal.getsignal(number) is signal.SIG_IGN:
             continue
         with suppress(ValueError):  # not the main thread: whoever calls us there keeps its handlers
-            before[number] = signal.signal(number, _interrupt)
+            before[number] = signal.signal(number, interrupt)
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave us
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+            if not (came and is_last):
+                signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave us
 
 
 def _hold_lifeline() -> None:

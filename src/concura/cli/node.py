@@ -48,6 +48,7 @@ from concura.errors import (
 from concura.hospital import Invitation, apply, found, read_invitation
 from concura.ledger import MemberCard, words
 from concura.limits import INVITATION_MAX_BYTES, NAME_MAX_CHARS
+from concura.ports import KeyStore
 from concura.profiles import (
     SETTINGS_FILE,
     card_of,
@@ -118,7 +119,7 @@ def _init(options: argparse.Namespace) -> int:
     if not 0 < len(options.name) <= NAME_MAX_CHARS or not options.name.isprintable():
         raise UsageInvalid(detail=say("cli.usage.name", options.lang, most=NAME_MAX_CHARS))
     member = MemberId(options.member)
-    card = make_node(
+    card, _ = make_node(
         place,
         member,
         options.name,
@@ -140,7 +141,7 @@ def make_node(
     key_store: str | None = None,
     ask: Ask | None = None,
     choose: Ask | None = None,
-) -> MemberCard:
+) -> tuple[MemberCard, KeyStore]:
     """Make a node's folder: keys, authority, certificate, card.
 
     What an earlier, killed run made is used again; the card comes last, so that where it stands,
@@ -153,6 +154,9 @@ def make_node(
         key_store: URI of its keys, kept in the folder's settings; None takes those as they are.
         ask: how to ask a person for a passphrase or PIN that there is.
         choose: how to ask for a new passphrase; None makes files without one.
+
+    Returns:
+        Its card and its open keys.
 
     Raises:
         FolderUnusable: a finished node is there already.
@@ -184,7 +188,7 @@ def make_node(
         authority=ssl.PEM_cert_to_DER_cert(authority(place / "tls").decode("ascii")),
     )
     atomic_write(place / "card.json", encode(card.to_json()) + b"\n", mode=0o644)
-    return card
+    return card, store
 
 
 def _keep(path: Path, key_store: str) -> None:
@@ -215,13 +219,14 @@ def _join(options: argparse.Namespace) -> int:
     return 0
 
 
-def join_node(place: Path, card: MemberCard, data: bytes) -> bool:
+def join_node(place: Path, card: MemberCard, data: bytes, *, keys: KeyStore | None = None) -> bool:
     """Sign the genesis as a founder, or apply; keep the invitation.
 
     Args:
         place: the node's folder.
         card: its card.
         data: the invitation.
+        keys: the node's keys where they are open already; opening checks them, which takes time.
 
     Returns:
         Whether it is a founder.
@@ -236,17 +241,24 @@ def join_node(place: Path, card: MemberCard, data: bytes) -> bool:
     if held.exists() and read_invitation(held.read_bytes()).genesis != invitation.genesis:
         raise FolderUnusable("finished", folder=str(place))
     is_founder = any(one.member == card.member for one in invitation.genesis.founders)
-    asyncio.run(_sign_up(place, card, invitation, is_founder=is_founder))
+    if keys is None:
+        settings = load_settings(place, environment=os.environ).settings
+        opened = open_keys(place, settings, ask=asking("en"))
+        keys = suited(opened, place, invitation.genesis.suite)
+    asyncio.run(_sign_up(place, card, invitation, keys=keys, is_founder=is_founder))
     # Kept last: a node with an invitation has joined.
     atomic_write(held, data)
     return is_founder
 
 
 async def _sign_up(
-    place: Path, card: MemberCard, invitation: Invitation, *, is_founder: bool
+    place: Path,
+    card: MemberCard,
+    invitation: Invitation,
+    *,
+    keys: KeyStore,
+    is_founder: bool,
 ) -> None:
-    settings = load_settings(place, environment=os.environ).settings
-    keys = suited(open_keys(place, settings, ask=asking("en")), place, invitation.genesis.suite)
     # Without its certificate: the hub does not know an applicant's authority yet.
     context = client_context(place / "tls", pem_of(invitation.authority), presents=False)
     hub = HttpHub(invitation.url, context)
@@ -268,6 +280,8 @@ async def _sign_up(
 
 def _read(path: Path) -> bytes:
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise InvitationInvalid("unreadable", file=str(path))
         with path.open("rb") as file:
             return file.read(INVITATION_MAX_BYTES + 1)
     except OSError as error:

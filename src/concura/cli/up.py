@@ -120,11 +120,18 @@ class _Builder:
 
     def _join(self, hub: Path) -> None:
         invitation = str(hub / "invitation.json")
-        for member, name in self.plan.hospitals:
-            if (self.place / member / "invitation.json").exists():
-                continue
-            words = ["node", "join", str(self.place / member), "--invitation", invitation]
-            self._once([(member, words)])
+        waiting = [
+            (member, name)
+            for member, name in self.plan.hospitals
+            if not (self.place / member / "invitation.json").exists()
+        ]
+        self._once(
+            [
+                (member, ["node", "join", str(self.place / member), "--invitation", invitation])
+                for member, _ in waiting
+            ]
+        )
+        for _, name in waiting:
             self.output.say("up.joined", name=name)
 
     def _serve(self, processes: Sequence[tuple[str, str]]) -> None:

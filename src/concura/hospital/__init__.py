@@ -2,6 +2,7 @@
 
 from concura.hospital.cohort import EVERYONE, Cohorts
 from concura.hospital.collect import Collect
+from concura.hospital.consents import Consents
 from concura.hospital.decide import Decide, Decided
 from concura.hospital.enter import Enter
 from concura.hospital.join import Invitation, apply, found, read_invitation
@@ -14,6 +15,7 @@ __all__ = [
     "EVERYONE",
     "Cohorts",
     "Collect",
+    "Consents",
     "Decide",
     "Decided",
     "Enter",

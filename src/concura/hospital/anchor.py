@@ -4,11 +4,11 @@ The root is blinded: the ledger learns the log's size and nothing that could be 
 (PROTOCOLS §6). It does NOT write the log.
 """
 
-import hashlib
 import logging
 
 from concura.errors import ConcuraError
 from concura.hospital.enter import Enter
+from concura.ledger import blinded_root
 from concura.ports import NodePorts
 
 __all__ = ["Anchor"]
@@ -42,10 +42,11 @@ class Anchor:
         self._every_s = every_s
 
     async def run(self) -> None:
-        """Anchor for ever; a fault only delays it."""
+        """Anchor for ever, and hand in what a silent hub left over; a fault only delays it."""
         while True:
             await self._clock.sleep(self._every_s)
             try:
+                await self._enter.flush()
                 await self.anchor()
             except ConcuraError as error:
                 _log.warning("anchor failed error=%s why=%s", error.slug, error.why)
@@ -57,7 +58,7 @@ class Anchor:
         if size == 0 or last == str(size).encode():
             return size
         blinding = self._randomness.draw(32)
-        root = hashlib.sha256(blinding + bytes.fromhex(self._access.root())).hexdigest()
+        root = blinded_root(bytes.fromhex(self._access.root()), blinding)
         await self._store.put_fact(f"{_FACT}/{size:020d}", blinding)
         await self._enter.enter("access.anchor", {"root": root, "size": size})
         await self._store.put_fact(_FACT, str(size).encode())

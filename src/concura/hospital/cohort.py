@@ -4,9 +4,12 @@ Only patients with an active consent for research on the verified ledger enter; 
 stays unread. It does NOT send anything.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from concura.canonical import decode, encode
+from concura.errors import EntryRefused
 from concura.hospital.enter import Enter
 from concura.hospital.watch import Watch
 from concura.learning import Cohort
@@ -57,23 +60,37 @@ class Cohorts:
         Returns:
             How many were entered.
         """
+        await self._finish(not_after_ms)
         have = set(self._consents().values())
         wanted = [patient for patient in patients if patient not in have]
         for start in range(0, len(wanted), CONSENTS_PER_ENTRY_MAX):
-            await self._grant(wanted[start : start + CONSENTS_PER_ENTRY_MAX], not_after_ms)
+            batch = wanted[start : start + CONSENTS_PER_ENTRY_MAX]
+            ids = {ConsentId(self._randomness.draw(16).hex()): patient for patient in batch}
+            # Which consent is whose stays here; kept first, so that none on the ledger is nobody's.
+            await self._store.put_fact(_PREFIX + min(ids), encode(dict(ids)))
+            await self._grant(ids, not_after_ms)
         return len(wanted)
 
-    async def _grant(self, patients: list[PatientId], not_after_ms: int) -> None:
-        chain = self._watch.chain.id
-        ids = {self._randomness.draw(16).hex(): patient for patient in patients}
-        # Which consent is whose stays here; kept first, so that none on the ledger is nobody's.
-        await self._store.put_fact(_PREFIX + min(ids), encode(dict(ids)))
+    async def _finish(self, not_after_ms: int) -> None:
+        """Enter the consents that a kill cut off after they were kept, under the same ids."""
+        for fact in self._store.facts(_PREFIX).values():
+            ids: dict[ConsentId, PatientId] = decode(fact)
+            if any(consent(self._watch.chain.state, consent_id) is not None for consent_id in ids):
+                continue
+            try:
+                await self._grant(ids, not_after_ms)
+            except EntryRefused as error:
+                # They were entered after all, and their block is still on its way here.
+                if error.values.get("rule") != "consent.exists":
+                    raise
+
+    async def _grant(self, ids: Mapping[ConsentId, PatientId], not_after_ms: int) -> None:
         consents = [
             {
                 "id": consent_id,
                 "subject": pseudonym(
                     self._records.pseudonym_key(patient),
-                    chain=chain,
+                    chain=self._watch.chain.id,
                     purpose=RESEARCH,
                     holder=self._me,
                     reader=EVERYONE,

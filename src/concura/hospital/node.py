@@ -8,6 +8,7 @@ import asyncio
 from concura.hospital.anchor import Anchor
 from concura.hospital.cohort import Cohorts
 from concura.hospital.collect import Collect
+from concura.hospital.consents import Consents
 from concura.hospital.decide import Decide
 from concura.hospital.enter import Enter
 from concura.hospital.share import Share
@@ -47,7 +48,8 @@ class Node:
         self.enter = enter = Enter(me, watch, ports)
         self.collect = Collect(ports.records)
         self.cohorts = cohorts = Cohorts(me, watch, enter, ports)
-        self.share = Share(me, watch, enter, ports, wait_s=wait_s)
+        self.consents = consents = Consents(me, watch, enter, ports)
+        self.share = Share(me, watch, enter, consents, ports, wait_s=wait_s)
         self.train = Train(me, watch, enter, cohorts, ports, wait_s=wait_s)
         self.decide = Decide(me, watch, cohorts, ports)
         self.anchor = Anchor(enter, ports, every_s=anchor_s)

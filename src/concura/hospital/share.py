@@ -20,11 +20,12 @@ from concura.errors import (
     NetworkError,
     NotMember,
 )
+from concura.hospital.consents import Consents
 from concura.hospital.enter import Enter
+from concura.hospital.intake import Intake
 from concura.hospital.watch import Watch
-from concura.ledger import MemberCard, consent, members, transfer
+from concura.ledger import MemberCard, members, transfer
 from concura.ports import AccessRecord, MailItem, NodePorts
-from concura.records import check_resource
 from concura.sealing import (
     IV_BYTES,
     SALT_BYTES,
@@ -35,7 +36,6 @@ from concura.sealing import (
     check_recipient,
     fingerprint,
     parse,
-    pseudonym,
     seal,
     signing_input,
     unseal,
@@ -50,7 +50,7 @@ from concura.sharing import (
     open_parcel,
     pack,
 )
-from concura.types import ConsentId, JsonObject, MemberId, PatientId, TransferId
+from concura.types import JsonObject, MemberId, TransferId
 
 __all__ = ["Share"]
 
@@ -60,6 +60,8 @@ _MAIL_CURSOR = "mail/cursor"
 _RETRY_S = 0.5
 # Given for an unknown patient as for a missing consent: the answer must not tell who is a patient.
 _NO_CONSENT = "consent.none"
+# The ledger's word for a transfer that has been offered, refused or acknowledged already.
+_MOVED = "transfer.state"
 # The hub showed another key for the reader than the ledger: nothing is sealed to it.
 _KEY_MISMATCH = "key.mismatch"
 
@@ -80,6 +82,7 @@ class Share:
         me: this member.
         watch: the verified ledger.
         enter: enters this member's entries.
+        consents: finds the consent that a transfer needs.
         ports: the world.
         wait_s: seconds that one long poll may last.
     """
@@ -89,6 +92,7 @@ class Share:
         me: MemberId,
         watch: Watch,
         enter: Enter,
+        consents: Consents,
         ports: NodePorts,
         *,
         wait_s: float = 25.0,
@@ -96,6 +100,8 @@ class Share:
         self._me = me
         self._watch = watch
         self._enter = enter
+        self._consents = consents
+        self._intake = Intake(ports)
         self._hub = ports.hub
         self._store = ports.store
         self._records = ports.records
@@ -105,47 +111,6 @@ class Share:
         self._clock = ports.clock
         self._randomness = ports.randomness
         self._wait_s = wait_s
-
-    # --- consent -------------------------------------------------------------------------------
-
-    async def grant(
-        self, patient: PatientId, *, reader: MemberId, purpose: str, not_after_ms: int
-    ) -> ConsentId:
-        """Enter a patient's consent for one reader and purpose.
-
-        Returns:
-            The consent's id.
-
-        Raises:
-            NotFound: no such patient here.
-            EntryRefused: the contract says no.
-        """
-        subject = pseudonym(
-            self._records.pseudonym_key(patient),
-            chain=self._chain,
-            purpose=purpose,
-            holder=self._me,
-            reader=reader,
-        )
-        consent_id = ConsentId(self._randomness.draw(16).hex())
-        fact = encode({"patient": patient, "reader": reader, "purpose": purpose})
-        # Kept before it is entered: a consent on the ledger that nobody can tell the patient of
-        # could never be used or revoked.
-        await self._store.put_fact(f"consent/{consent_id}", fact)
-        await self._enter.enter(
-            "consent.grant",
-            {
-                "purpose": purpose,
-                "reader": reader,
-                "not_after_ms": not_after_ms,
-                "consents": [{"id": consent_id, "subject": subject}],
-            },
-        )
-        return consent_id
-
-    async def revoke(self, consents: list[ConsentId]) -> None:
-        """Enter that consents end here."""
-        await self._enter.enter("consent.revoke", {"consents": list(consents)})
 
     # --- the reader asks -----------------------------------------------------------------------
 
@@ -181,6 +146,8 @@ class Share:
         await self._store.put_fact(
             f"wish/{transfer_id}", encode({"to": holder, "data": b64encode(data)})
         )
+        # Kept until it arrives: what comes back must be the patient that was asked for.
+        await self._store.put_fact(f"asked/{transfer_id}", encode_request(request))
         await self._enter.enter("transfer.request", body)
         await self._hub.send(holder, "request", transfer_id, data)
         await self._store.delete_fact(f"wish/{transfer_id}")
@@ -242,9 +209,15 @@ class Share:
             if self._entry(transfer_id) is None:
                 continue
             wish = decode(fact)
-            await self._hub.send(
-                MemberId(wish["to"]), "request", transfer_id, b64decode(wish["data"])
-            )
+            try:
+                await self._hub.send(
+                    MemberId(wish["to"]), "request", transfer_id, b64decode(wish["data"])
+                )
+            except NetworkError:
+                raise
+            except ConcuraError as error:
+                # One wish that the hub refuses must not hold up the mail for ever.
+                _log.warning("wish refused error=%s why=%s", error.slug, error.why)
             await self._store.delete_fact(name)
 
     async def step(self, wait_s: float = 0.0) -> None:
@@ -261,8 +234,14 @@ class Share:
                 _log.warning(
                     "mail refused kind=%s error=%s why=%s", item.kind, error.slug, error.why
                 )
+            # Deleted first: after a kill in between, nothing of it stays at the hub.
+            try:
+                await self._hub.delete_mail(item.number)
+            except NetworkError:
+                raise
+            except ConcuraError as error:
+                _log.warning("mail not deleted error=%s why=%s", error.slug, error.why)
             await self._store.put_fact(_MAIL_CURSOR, str(item.number).encode())
-            await self._hub.delete_mail(item.number)
 
     async def _deal_with(self, item: MailItem) -> None:
         # Mail can outrun the ledger: its entry is accepted, and stands in a block within a second.
@@ -298,14 +277,15 @@ class Share:
     async def _compare(self, record: Record) -> None:
         """Compare the sender's view of the ledger with ours: this joins split worlds."""
         if record.context.checkpoint:
-            await self._watch.compare(record.context.checkpoint.encode())
+            await self._watch.hear(record.context.checkpoint.encode())
 
     # --- the holder answers --------------------------------------------------------------------
 
     async def _answer(self, item: MailItem, entry: JsonObject) -> None:
-        if entry["status"] != "requested":
-            return
         reader = MemberId(entry["reader"])
+        if entry["status"] != "requested":
+            await self._send_again(item.transfer, reader, entry)
+            return
         if hashlib.sha256(item.data).hexdigest() != entry["request_digest"]:
             raise EnvelopeRefused("digest", step=2, detail="another request than on the ledger")
         record = self._open(item, sender=reader, consent_id="", purpose=entry["purpose"])
@@ -325,11 +305,22 @@ class Share:
             # The law: nothing leaves before its entry is durably accepted.
             await self._enter.enter("transfer.offer", offer)
         except EntryRefused as error:
-            if not await self._is_offered(item.transfer, parcel.digest):
+            if error.why != _MOVED:
                 await self._refuse(item.transfer, error.why)
                 return
+            if not await self._is_offered(item.transfer, parcel.digest):
+                raise
         await self._hub.send(reader, "record", item.transfer, parcel.data)
         await self._store.delete_fact(f"parcel/{item.transfer}")
+
+    async def _send_again(self, transfer_id: str, reader: MemberId, entry: JsonObject) -> None:
+        """Send what was offered before a kill, and did not leave."""
+        parcel = self._kept(transfer_id)
+        if parcel is None:
+            return
+        if entry["status"] == "offered" and parcel.digest == entry["digest"]:
+            await self._hub.send(reader, "record", transfer_id, parcel.data)
+        await self._store.delete_fact(f"parcel/{transfer_id}")
 
     async def _prepare(
         self, record: Record, item: MailItem, *, reader: MemberId, purpose: str
@@ -337,7 +328,11 @@ class Share:
         """Log, pack and seal a patient's record; None if no consent covers it."""
         request = decode_request(record.body)
         patient = self._records.by_identifier(request.system, request.value)
-        consent_id = None if patient is None else self._consent(patient, reader, purpose)
+        consent_id = (
+            None
+            if patient is None
+            else self._consents.find(patient, reader=reader, purpose=purpose)
+        )
         if patient is None or consent_id is None:
             return None
         token = item.transfer
@@ -365,25 +360,6 @@ class Share:
         kept = decode(fact)
         return _Parcel(kept["consent"], kept["digest"], b64decode(kept["data"]))
 
-    def _consent(self, patient: PatientId, reader: MemberId, purpose: str) -> ConsentId | None:
-        """Find a consent of this patient that is active on the verified ledger.
-
-        The last word is the ledger's own: a consent that was revoked a moment ago is refused there.
-        """
-        revoked: ConsentId | None = None
-        wanted = {"patient": patient, "reader": reader, "purpose": purpose}
-        for name, fact in self._store.facts("consent/").items():
-            if decode(fact) != wanted:
-                continue
-            consent_id = ConsentId(name.removeprefix("consent/"))
-            entry = consent(self._watch.chain.state, consent_id)
-            if entry is not None and entry["status"] == "active":
-                return consent_id
-            revoked = consent_id
-        # A consent that ended is offered all the same: the ledger refuses it, by its own order,
-        # and names the rule.
-        return revoked
-
     async def _refuse(self, transfer_id: str, reason: str) -> None:
         await self._store.delete_fact(f"parcel/{transfer_id}")
         await self._enter.enter("transfer.refuse", {"transfer": transfer_id, "reason": reason})
@@ -391,8 +367,7 @@ class Share:
     async def _is_offered(self, transfer_id: str, digest: str) -> bool:
         """Say whether an earlier life of this node entered the very same offer."""
         await self._watch.bell.until(
-            lambda: (self._entry(transfer_id) or {})["status"] != "requested",
-            2.0,
+            lambda: (self._entry(transfer_id) or {})["status"] != "requested", self._wait_s
         )
         entry = self._entry(transfer_id)
         return entry is not None and entry.get("digest") == digest
@@ -415,8 +390,18 @@ class Share:
             purpose=entry["purpose"],
         )
         await self._compare(record)
-        resources = open_parcel(record.body)
-        await self._admit(resources, holder=entry["holder"])
+        if self._store.fact(f"arrived/{item.transfer}") is None:
+            await self._take_in(item, open_parcel(record.body), entry)
+        if entry["status"] == "offered":
+            body = {"transfer": item.transfer, "digest": entry["digest"]}
+            await self._enter.enter("transfer.acknowledge", body)
+
+    async def _take_in(
+        self, item: MailItem, resources: list[JsonObject], entry: JsonObject
+    ) -> None:
+        """Log, check and store what came in."""
+        patient = self._intake.check(resources, holder=entry["holder"])
+        self._intake.check_asked(item.transfer, resources)
         now = self._clock.now_ms()
         await self._access.append(
             [
@@ -425,33 +410,17 @@ class Share:
                 )
             ]
         )
+        # Whose it is stands before it does: a kill in between must not make it ours.
+        await self._store.put_fact(f"origin/{patient}", entry["holder"].encode())
         await self._records.put(resources)
         arrived = {
             "from": entry["holder"],
             "resources": len(resources),
             "size_bytes": len(item.data),
-            "patient": next(
-                (str(r["id"]) for r in resources if r["resourceType"] == "Patient"), ""
-            ),
+            "patient": patient,
         }
         await self._store.put_fact(f"arrived/{item.transfer}", encode(arrived))
-        if entry["status"] == "offered":
-            body = {"transfer": item.transfer, "digest": entry["digest"]}
-            await self._enter.enter("transfer.acknowledge", body)
-
-    async def _admit(self, resources: list[JsonObject], *, holder: str) -> None:
-        """Check what came in; nobody may write over what is ours or another hospital's."""
-        for resource in resources:
-            check_resource(resource)
-            there = self._records.get(resource["resourceType"], resource["id"])
-            origin = b"" if there is None else self._store.fact(f"origin/{there.patient}")
-            if there is not None and origin != holder.encode():
-                raise AccessRefused(
-                    "overwrite", detail="it would write over a record of another origin"
-                )
-        for resource in resources:
-            if resource["resourceType"] == "Patient":
-                await self._store.put_fact(f"origin/{resource['id']}", holder.encode())
+        await self._store.delete_fact(f"asked/{item.transfer}")
 
     # --- sealing -------------------------------------------------------------------------------
 
@@ -472,7 +441,7 @@ class Share:
             purpose=purpose,
             sender=self._me,
             recipients=(fingerprint(to.wrap),),
-            checkpoint=self._watch.newest_checkpoint().decode(),
+            checkpoint=self._watch.carried_checkpoint().decode(),
         )
         salt = self._randomness.draw(SALT_BYTES)
         suite = self._suite

@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from concura.canonical import b64decode, b64encode, decode, encode
-from concura.errors import ConcuraError, ReplyInvalid, StudyAborted, StudyRefused
+from concura.errors import (
+    LANGUAGES,
+    ConcuraError,
+    HubDishonest,
+    NetworkError,
+    ReplyInvalid,
+    StudyAborted,
+    StudyRefused,
+)
 from concura.hospital.cohort import Cohorts
 from concura.hospital.enter import Enter
 from concura.hospital.watch import Watch
@@ -47,7 +55,9 @@ _log = logging.getLogger(__name__)
 
 # Seconds that a participant may be silent before the study is given up.
 PATIENCE_S = 120.0
+_RETRY_S = 0.5
 _HOSPITALS_MIN = 3
+_JOINED = b"joined"
 
 T = TypeVar("T")
 
@@ -150,18 +160,33 @@ class Train:
 
     async def _once(self, study_id: StudyId, entry: JsonObject) -> None:
         fact = f"study/{study_id}"
-        if self._store.fact(fact) is not None:
+        known = self._store.fact(fact)
+        if known == _JOINED:
+            # An earlier life of this node joined; its mask key went with it.
+            await self._end(study_id, StudyAborted(detail="this node was restarted meanwhile"))
+        if known is not None:
             return
         # Written before the first contribution: two runs of one study would use one mask twice.
-        await self._store.put_fact(fact, b"joined")
+        await self._store.put_fact(fact, _JOINED)
         try:
             model = await self._take_part(study_id, entry)
             await self._store.put_fact(fact, f"model {model}".encode())
             self._tell(study_id, {"kind": "published", "model": model})
         except ConcuraError as error:
-            _log.warning("study ended study=%s error=%s why=%s", study_id, error.slug, error.why)
-            await self._store.put_fact(fact, b"ended")
-            self._tell(study_id, {"kind": "ended", "message": str(error), "slug": error.slug})
+            await self._end(study_id, error)
+
+    async def _end(self, study_id: StudyId, error: ConcuraError) -> None:
+        _log.warning("study ended study=%s error=%s why=%s", study_id, error.slug, error.why)
+        await self._store.put_fact(f"study/{study_id}", b"ended")
+        self._tell(
+            study_id,
+            {
+                "kind": "ended",
+                "message": str(error),
+                "slug": error.slug,
+                "words": {lang: error.message(lang) for lang in LANGUAGES},
+            },
+        )
 
     async def _take_part(self, study_id: StudyId, entry: JsonObject) -> ModelId:
         text = await self._patiently(lambda: self._hub.task(study_id, wait_s=self._wait_s))
@@ -216,7 +241,7 @@ class Train:
         public = public_of(private)
         message = mask_key_message(task.study_id, self._me, public)
         signed = {"public": b64encode(public), "signature": b64encode(self._keys.sign(message))}
-        await self._hub.contribute(task.study_id, "keys", encode(signed))
+        await self._hand_in(task.study_id, "keys", encode(signed))
         keys = await self._patiently(
             lambda: self._hub.mask_keys(task.study_id, wait_s=self._wait_s)
         )
@@ -252,19 +277,34 @@ class Train:
         words = encode_fixed(word.vector)
         label = f"{task.study_id}/{word.step}".encode()
         masked = mask(words, me=self._me, seeds=seeds, label=label)
-        await self._hub.contribute(task.study_id, word.step, pack_words(masked))
+        await self._hand_in(task.study_id, word.step, pack_words(masked))
         total = await self._patiently(
             lambda: self._hub.total(task.study_id, word.step, wait_s=self._wait_s)
         )
         return unpack_words(total, words.size)
 
+    async def _hand_in(self, study_id: StudyId, step: str, data: bytes) -> None:
+        """Hand in a contribution; the same bytes again do no harm, so that a retry may follow."""
+        if self._watch.distrust is not None:
+            raise HubDishonest(detail="it was caught before", evidence=self._watch.distrust)
+
+        async def ask() -> bool:
+            await self._hub.contribute(study_id, step, data)
+            return True
+
+        await self._patiently(ask)
+
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask until there is an answer; give up when somebody is silent for too long."""
         end = self._clock.monotonic_s() + PATIENCE_S
         while True:
-            answer = await ask()
-            if answer:
-                return answer
+            try:
+                answer = await ask()
+                if answer:
+                    return answer
+            except NetworkError:
+                # The hub keeps what it was given: when it is back, the study goes on.
+                await self._clock.sleep(_RETRY_S)
             if self._clock.monotonic_s() > end:
                 raise StudyAborted(detail=f"a participant was silent for {PATIENCE_S:.0f} seconds")
 
@@ -274,16 +314,14 @@ class Train:
             {"kind": "round", "round": word.number, "digest": word.digest, **word.metrics},
         )
         if task.entry["author"] == self._me:
-            await self._enter.enter(
-                "round.close",
-                {
-                    "study": task.study_id,
-                    "round": word.number,
-                    "participants": task.entry["participants"],
-                    "model_digest": word.digest,
-                    "metrics": word.millionths,
-                },
-            )
+            body = {
+                "study": task.study_id,
+                "round": word.number,
+                "participants": task.entry["participants"],
+                "model_digest": word.digest,
+                "metrics": word.millionths,
+            }
+            await self._enter.enter_patiently("round.close", body, patience_s=PATIENCE_S)
 
     async def _finish(self, task: _Task, model: Model, features: JsonObject) -> ModelId:
         """Publish the model, or check that the one published is ours."""
@@ -293,13 +331,15 @@ class Train:
                 for name, metric in model.metrics.items()
             }
             body = {"study": task.study_id, "model": model.id, "metrics": metrics}
-            await self._enter.enter("model.publish", body)
+            await self._enter.enter_patiently("model.publish", body, patience_s=PATIENCE_S)
         await self._watch.bell.until(
             lambda: (study(self._watch.chain.state, task.study_id) or {})["status"] == "published",
             PATIENCE_S,
         )
         entry = study(self._watch.chain.state, task.study_id)
-        if entry is None or entry["model"] != model.id:
+        if entry is None or entry["model"] is None:
+            raise StudyAborted(detail=f"no model was published for {PATIENCE_S:.0f} seconds")
+        if entry["model"] != model.id:
             # Different sums were shown to different hospitals, or the author published another.
             raise StudyAborted(detail="the published model is not the one that this node computed")
         kept = encode({"features": features, "model": b64encode(model.encode())}, floats=True)

@@ -7,6 +7,7 @@ as evidence. A hub that is only silent is `stale since`, never called a fraud.
 It does NOT write to the ledger.
 """
 
+import hashlib
 import logging
 
 from concura.canonical import b64encode, encode
@@ -36,6 +37,12 @@ __all__ = ["Watch"]
 _log = logging.getLogger(__name__)
 
 FINAL = "checkpoint/final"
+# Checkpoints that others carried here, over more blocks than this node has: compared once it has.
+_HEARD = "heard/"
+_HEARD_MAX = 64
+# What a signed header says by itself. Entries that do not fit it are signed by nobody, and whether
+# a time lies ahead depends on this node's own clock: neither proves anything to others.
+_SIGNED_FAULTS = frozenset({"previous", "work", "sealer", "founding", "entry"})
 _RETRY_S = 0.5
 _FINAL_POLL_S = 0.02
 
@@ -69,6 +76,8 @@ class Watch:
         self._keys = ports.keys
         self._clock = ports.clock
         self._wait_s = wait_s
+        self._verified = b""
+        self._is_behind = False
 
     def load(self) -> None:
         """Read the stored replica back, and check it again.
@@ -95,15 +104,23 @@ class Watch:
             pause_s = _FINAL_POLL_S if is_final else min(2 * pause_s, self._wait_s)
             try:
                 await self.step(self._wait_s if is_final else pause_s)
-                self.stale_since = None
+                self._note(is_fresh=not self._is_behind)
             except (NetworkError, NotMember) as error:
                 if self.stale_since is None:
-                    self.stale_since = self._clock.now_ms()
                     _log.warning("hub silent error=%s", error.slug)
+                self._note(is_fresh=False)
                 await self._clock.sleep(_RETRY_S)
             except ConcuraError as error:
+                # What is refused brings this node no further than silence does.
+                self._note(is_fresh=False)
                 _log.error("hub refused error=%s why=%s", error.slug, error.why)
                 await self._clock.sleep(_RETRY_S * 4)
+
+    def _note(self, *, is_fresh: bool) -> None:
+        if is_fresh:
+            self.stale_since = None
+        elif self.stale_since is None:
+            self.stale_since = self._clock.now_ms()
 
     async def step(self, wait_s: float = 0.0) -> None:
         """Take and check what is new, then co-sign the head.
@@ -117,8 +134,14 @@ class Watch:
             return
         for data in blocks:
             await self._take(data)
+        await self._compare_heard()
         if self.chain.height > self.final_height:
             await self._witness()
+        elif not blocks:
+            # Nothing new: is the head still the one that was shown before? A hub that has fewer
+            # blocks than it showed is late, and may find them again; another head is a fork.
+            size = await self.compare(await self._hub.checkpoint())
+            self._is_behind = size < self.chain.size
         await self._check_receipts()
         if blocks:
             self.bell.ring()
@@ -129,10 +152,18 @@ class Watch:
         try:
             self.chain.append(block, now_ms=self._clock.now_ms())
         except ChainInvalid as error:
-            if block.is_signed_by(self.chain.genesis.hub_witness):
+            if self._is_signed_fault(block, error.why):
                 await self.accuse("block", {"block": b64encode(data)}, error.message())
             raise
         await self._store.put_blocks([(block.header.height, data)])
+
+    def _is_signed_fault(self, block: Block, why: str) -> bool:
+        """Say whether a refused block proves by the hub's own signature that the hub cheats."""
+        head, header = self.chain.head, block.header
+        is_back_in_time = head is not None and header.timestamp_ms < head.timestamp_ms
+        fault = why in _SIGNED_FAULTS or (why == "timestamp" and is_back_in_time)
+        is_next = header.height == self.chain.height + 1
+        return fault and is_next and block.is_signed_by(self.chain.genesis.hub_witness)
 
     async def _look_for_fork(self, block: Block) -> None:
         """Two signed headers at one height are evidence, not a choice."""
@@ -149,6 +180,7 @@ class Watch:
         size = await self.compare(note)
         if size != self.chain.height + 1:
             return  # the hub is ahead; the next step brings its blocks first
+        self._verified = note
         now_members = members(self.chain.state)
         if self._me in now_members:
             text, time_s = parse_note(note).text, self._clock.now_ms() // 1000
@@ -187,6 +219,28 @@ class Watch:
         ):
             await self.accuse("fork", {"checkpoint": b64encode(note)}, "two histories")
         return checkpoint.size
+
+    async def hear(self, note: bytes) -> None:
+        """Compare a checkpoint that another member carried here, now or when the blocks are here.
+
+        This joins split worlds: whoever was shown another history than this node is found out by
+        the first message, also when that history is the longer one.
+
+        Raises:
+            HubDishonest: the hub signed another history than the one shown to this node.
+            ChainInvalid: the hub did not sign it.
+        """
+        if await self.compare(note) > self.chain.size and len(self._heard()) < _HEARD_MAX:
+            digest = hashlib.sha256(parse_note(note).text).hexdigest()
+            await self._store.put_fact(f"{_HEARD}{digest}", note)
+
+    def _heard(self) -> dict[str, bytes]:
+        return self._store.facts(_HEARD)
+
+    async def _compare_heard(self) -> None:
+        for name, note in self._heard().items():
+            if await self.compare(note) <= self.chain.size:
+                await self._store.delete_fact(name)
 
     async def _check_receipts(self) -> None:
         """Drop receipts that were honoured; one past its deadline is evidence."""
@@ -239,6 +293,13 @@ class Watch:
     def newest_checkpoint(self) -> bytes:
         """Return the newest final checkpoint that this node verified, or b""."""
         return self._store.fact(FINAL) or b""
+
+    def carried_checkpoint(self) -> bytes:
+        """Return the newest checkpoint that this node verified, final or not, or b"".
+
+        Sealed messages carry it: a hub that shows two histories makes neither of them final.
+        """
+        return self._verified or self.newest_checkpoint()
 
     async def until_sealed(self, entry: EntryId, seconds: float) -> bool:
         """Wait until an entry stands in a verified block."""

@@ -79,6 +79,7 @@ class Ordering:
         self._interval_ms = interval_ms
         self._sealed = 0  # journal entries that stand in blocks
         self._accepted = 0  # journal entries in all
+        self._rollbacks = 0
         self._unsaved: Block | None = None
         self._callers: dict[Fingerprint, tuple[MemberId, bool]] = {}
         self.state: State = chain.state.overlay()
@@ -183,12 +184,18 @@ class Ordering:
 
     async def _append(self, signed: SignedEntry, data: bytes) -> int:
         self._accepted += 1
+        rollbacks = self._rollbacks
         try:
-            return (await self._store.append([(signed.entry.id, data)]))[0]
+            position = (await self._store.append([(signed.entry.id, data)]))[0]
         except ConcuraError:
             # Nothing was kept, so nothing counts: the state goes back to what the journal holds.
+            self._rollbacks += 1
             self._replay()
             raise
+        if rollbacks != self._rollbacks:
+            # Another's write failed meanwhile and took this entry out of the state with it.
+            self._replay()
+        return position
 
     def _receipt(self, entry: EntryId, position: int, now: TimeMs) -> bytes:
         deadline = TimeMs(now + DEADLINE_MS)

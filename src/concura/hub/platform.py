@@ -4,16 +4,18 @@ A `Session` implements the port `Hub` for one caller, known by its TLS key; the 
 around it, the in-memory town uses it as it is.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 
 from concura.canonical import encode
-from concura.errors import NotFound, NotMember
+from concura.errors import ConcuraError, NotFound, NotMember
 from concura.hub.founding import Founding
 from concura.hub.mailbox import Mailbox
 from concura.hub.ordering import Ordering, Signer
 from concura.hub.rounds import Rounds
 from concura.ledger import (
     Genesis,
+    MemberCard,
     SignedEntry,
     applicants,
     decode_entry,
@@ -27,6 +29,8 @@ from concura.ports import Bell, Clock, HubStore, MailItem, Miner
 from concura.types import Fingerprint, Height, MemberId, StudyId
 
 __all__ = ["Platform", "Session"]
+
+_log = logging.getLogger(__name__)
 
 _BLOCKS_PER_ANSWER = 200
 
@@ -97,7 +101,7 @@ class Platform:
             interval_ms=self._interval_ms,
         )
         for card in [*members(self._ordering.state).values(), *applicants(self._ordering.state)]:
-            self._on_authority(card.authority)
+            self._let_in(card)
         self.founded.ring()
         await self._ordering.run()
 
@@ -125,12 +129,19 @@ class Platform:
         if signed.entry.type == "member.apply":
             for card in applicants(self.ordering.state):
                 if card.member == signed.entry.author:
-                    self._on_authority(card.authority)
+                    self._let_in(card)
         if signed.entry.type == "member.admit":
             admitted = member(self.ordering.state, MemberId(signed.entry.body["member"]))
             if admitted is not None:
                 fact = encode(admitted.to_json())
                 await self.store.put_fact(f"card/{admitted.member}", fact)
+
+    def _let_in(self, card: MemberCard) -> None:
+        try:
+            self._on_authority(card.authority)
+        except ConcuraError as error:
+            # Anybody may apply: whose authority is unusable stays outside, and stops nobody else.
+            _log.warning("authority unusable member=%s error=%s", card.member, error.slug)
 
 
 class Session:

@@ -19,6 +19,7 @@ __all__ = ["Rounds"]
 # The step under which mask keys are handed in; no contribution may use the name.
 KEYS = "keys"
 _STEP_MAX_CHARS = 64
+_KEY_MAX_BYTES = 4_096  # a signed mask key has about 600
 
 
 class Rounds:
@@ -81,6 +82,8 @@ class Rounds:
             return
         if step != KEYS:
             self._check_shape(member, data, have)
+        elif len(data) > _KEY_MAX_BYTES:
+            raise StudyRefused(detail="a mask key is short")
         await self._store.put_contribution(study_id, step, member, data)
         self.bell.ring()
 

@@ -30,6 +30,15 @@ class MemoryRecords:
         self._keys: dict[PatientId, bytes] = {}
         self._identifiers: set[tuple[str, str, PatientId]] = set()
 
+    def copy(self, *, randomness: Randomness) -> "MemoryRecords":
+        """Return another store that holds the same; the two go apart from here."""
+        other = MemoryRecords(randomness=randomness)
+        # What stands in a version is never changed, so that both may hold it.
+        other._versions = {key: list(versions) for key, versions in self._versions.items()}
+        other._keys = dict(self._keys)
+        other._identifiers = set(self._identifiers)
+        return other
+
     async def put(self, resources: Sequence[JsonObject]) -> list[tuple[str, str, int]]:
         """Store checked resources, all or none."""
         checked = [(check_resource(r), patient_of(r)) for r in resources]

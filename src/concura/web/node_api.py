@@ -6,6 +6,7 @@ It does NOT decide: the use cases in `hospital/` do.
 
 import hmac
 import json
+import math
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ __all__ = ["node_app"]
 
 _BODY_MAX_BYTES = 16 * 1024 * 1024
 _WAIT_MAX_S = 60.0
+_TEXT_MAX_CHARS = 4_096
+_WHO_MAX_CHARS = 48  # a record of the access log is short
 _YEAR_MS = 365 * 24 * 3600 * 1000
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -92,7 +95,9 @@ def _node(request: Request) -> Node:
 async def _body(request: Request) -> dict[str, Any]:
     data = await read_body(request, _BODY_MAX_BYTES)
     try:
-        body = json.loads(data or b"{}")
+        body = json.loads(data or b"{}", parse_constant=_no_constant)
+        # Half a surrogate pair is valid JSON and no text: it could be stored nowhere.
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise UsageInvalid(detail="the body is not JSON") from error
     if not isinstance(body, dict):
@@ -100,10 +105,16 @@ async def _body(request: Request) -> dict[str, Any]:
     return body
 
 
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
 def _text(body: dict[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not value:
         raise UsageInvalid(detail=f"{name} is missing")
+    if len(value) > _TEXT_MAX_CHARS or "\0" in value:
+        raise UsageInvalid(detail=f"{name} is no usable text")
     return value
 
 
@@ -112,6 +123,8 @@ def _wait(request: Request) -> float:
         value = float(request.query_params.get("wait", "0"))
     except ValueError as error:
         raise UsageInvalid(detail="wait is no number") from error
+    if math.isnan(value):
+        raise UsageInvalid(detail="wait is no number")
     return min(max(value, 0.0), _WAIT_MAX_S)
 
 
@@ -147,10 +160,10 @@ async def _collect(request: Request) -> Response:
 def _folder(body: dict[str, Any]) -> TableFolder:
     if body.get("folder") is None:
         return shipped_folder()
-    mapping = body.get("mapping")
-    return read_folder(
-        Path(_text(body, "folder")), None if mapping is None else load_mapping(Path(mapping))
-    )
+    mapping = None
+    if body.get("mapping") is not None:
+        mapping = load_mapping(Path(_text(body, "mapping")))
+    return read_folder(Path(_text(body, "folder")), mapping)
 
 
 async def _grant_research(request: Request) -> Response:
@@ -168,7 +181,7 @@ async def _grant(request: Request) -> Response:
     patient = node.ports.records.by_identifier(record_system(node.me), number)
     if patient is None:
         raise NotFound(what=f"record number {number}")
-    consent = await node.share.grant(
+    consent = await node.consents.grant(
         patient,
         reader=MemberId(_text(body, "reader")),
         purpose=_text(body, "purpose"),
@@ -179,7 +192,7 @@ async def _grant(request: Request) -> Response:
 
 async def _revoke(request: Request) -> Response:
     body = await _body(request)
-    await _node(request).share.revoke([ConsentId(_text(body, "consent"))])
+    await _node(request).consents.revoke([ConsentId(_text(body, "consent"))])
     return Response(status_code=204)
 
 
@@ -258,10 +271,19 @@ async def _decide(request: Request) -> Response:
     decided = await node.decide.decide(
         ModelId(request.path_params["model"]),
         _text(body, "number"),
-        who=str(body.get("who") or "local"),
+        who=_who(body),
     )
     lang = str(body.get("lang") or language(request))
     return JSONResponse(_decision(decided, lang))
+
+
+def _who(body: dict[str, Any]) -> str:
+    if body.get("who") is None:
+        return "local"
+    who = _text(body, "who")
+    if len(who) > _WHO_MAX_CHARS or not (who.isascii() and who.isprintable()):
+        raise UsageInvalid(detail="who is a short name of a user")
+    return who
 
 
 def _decision(decided: Decided, lang: str) -> dict[str, Any]:
@@ -326,6 +348,8 @@ async def _final(request: Request) -> Response:
     entry = body.get("entry")
     if isinstance(entry, str):
         await node.watch.until_sealed(EntryId(entry), _wait(request))
-    height = int(body.get("height", node.watch.chain.height))
+    height = body.get("height", node.watch.chain.height)
+    if type(height) is not int:
+        raise UsageInvalid(detail="height is no number")
     is_final = await node.watch.until_final(height, _wait(request))
     return JSONResponse({"final": node.watch.final_height, "is_final": is_final})

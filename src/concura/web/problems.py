@@ -26,17 +26,18 @@ def language(request: Request) -> str:
     return "zh" if wanted.strip().lower().startswith("zh") else "en"
 
 
-def problem(error: ConcuraError, lang: str) -> JSONResponse:
-    """Write an error as a response."""
+def problem(error: ConcuraError, lang: str, *, status: int | None = None) -> JSONResponse:
+    """Write an error as a response; `status` where HTTP has a closer one than the error."""
+    code = error.http_status if status is None else status
     body = {
         "type": f"urn:concura:error:{error.slug}",
         "title": error.message(lang),
-        "status": error.http_status,
+        "status": code,
         "hint": error.hint(lang),
         "why": error.why,
         "values": {name: _plain(value) for name, value in error.values.items()},
     }
-    return JSONResponse(body, error.http_status, media_type="application/problem+json")
+    return JSONResponse(body, code, media_type="application/problem+json")
 
 
 async def read_body(request: Request, limit: int = REQUEST_MAX_BYTES) -> bytes:
@@ -72,9 +73,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         return problem(NotFound(what=request.url.path), language(request))
-    answer = problem(UsageInvalid(detail=error.detail), language(request))
-    answer.status_code = error.status_code
-    return answer
+    found = UsageInvalid(detail=error.detail)
+    return problem(found, language(request), status=error.status_code)
 
 
 async def _fault(request: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@
 This module does NOT train: the nodes do, each on its own patients.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from concura.learning import Model, make_study
 
 __all__ = ["Learned", "play_learning"]
 
+_BLOCKS = "▁▂▃▄▅▆▇█"
 _STUDY_PLACE = "00" * 16  # the node gives the study its own id
 
 
@@ -57,7 +59,7 @@ def play_learning(
     label_rounds = int(settings["rounds"])
     losses, ended = _follow(town, teller, study, label_rounds)
     if ended["kind"] != "published":
-        raise StudyAborted("told", detail=ended["message"])
+        raise StudyAborted("told", detail=ended["words"][teller.output.lang])
     answer = town.ask(opener, "GET", f"/models/{ended['model']}")
     model = Model.decode(b64decode(answer["model"]))
     _tell(teller, model, losses, town)
@@ -94,6 +96,7 @@ def _tell(teller: Teller, model: Model, losses: list[float], town: Town) -> None
         first=f"{first:.4f}",
         last=f"{last:.4f}",
     )
+    teller.line("story.learn.curve", curve=_curve(model.loss_curve))
     key = "story.learn.weighted" if study.weighted else "story.learn.unweighted"
     teller.line(key, client=f"{model.client_rate:g}", server=f"{model.server_rate:g}")
     key = "story.learn.converged" if model.converged else "story.learn.moving"
@@ -109,3 +112,10 @@ def _tell(teller: Teller, model: Model, losses: list[float], town: Town) -> None
         "participants": list(town.hospitals),
         "training": model.patients["train"],
     }
+
+
+def _curve(losses: Sequence[float]) -> str:
+    """Draw a curve on one line, a block of eighths for each value."""
+    low, high = min(losses), max(losses)
+    step = (high - low) / (len(_BLOCKS) - 1) or 1.0
+    return "".join(_BLOCKS[round((loss - low) / step)] for loss in losses)

@@ -20,6 +20,7 @@ from concura.cli.node import ask, join_node, make_node
 from concura.errors import NodeUnreachable
 from concura.hospital import Invitation
 from concura.ledger import MemberCard
+from concura.ports import KeyStore
 from concura.profiles import SETTINGS_FILE, load_settings
 from concura.types import MemberId
 
@@ -51,7 +52,7 @@ class Town:
         self._family = family
         self._lang = lang
         self._children: dict[str, Child] = {}
-        self._cards: dict[MemberId, MemberCard] = {}
+        self._made: dict[MemberId, tuple[MemberCard, KeyStore]] = {}
 
     @property
     def hospitals(self) -> list[MemberId]:
@@ -63,7 +64,19 @@ class Town:
         """The hub's folder."""
         return self.place / "hub"
 
-    def build(self, *, name: str, difficulty: int | None, environment: Mapping[str, str]) -> None:
+    @property
+    def steps(self) -> int:
+        """How often `build` and `start` call `advance`."""
+        return 3 * len(self.names) + 2
+
+    def build(
+        self,
+        *,
+        name: str,
+        difficulty: int | None,
+        environment: Mapping[str, str],
+        advance: Callable[..., None],
+    ) -> None:
         """Make all folders: keys and certificates of every hospital, then the hub's genesis.
 
         Raises:
@@ -80,13 +93,16 @@ class Town:
         atomic_write(self.place / "consortium.json", text.encode() + b"\n")
         with disk(self.place):
             (self.place / "logs").mkdir(exist_ok=True, mode=0o700)
-        cards = self.each(lambda m: make_node(self.place / m, m, self.names[m]))
+        made = self.each(lambda m: make_node(self.place / m, m, self.names[m]), advance)
         flags = {"difficulty_bits": difficulty}
         settings = load_settings(self.place, environment=environment, flags=flags).settings
-        self._cards = cards
-        self.invitation = make_hub(self.hub, settings, tuple(cards.values()), name=name)
+        self._made = made
+        self.invitation = make_hub(
+            self.hub, settings, tuple(card for card, _ in made.values()), name=name
+        )
+        advance()
 
-    def start(self) -> None:
+    def start(self, advance: Callable[..., None]) -> None:
         """Start the hub, sign the genesis, start the nodes, and wait for the first block.
 
         Raises:
@@ -94,13 +110,20 @@ class Town:
             InternalFault: a process ended without a word.
         """
         wait_ready(self._serve("hub", "hub"))
+        advance()
         data = (self.hub / "invitation.json").read_bytes()
-        self.each(lambda m: join_node(self.place / m, self._cards[m], data))
+        self.each(lambda m: self._join(m, data), advance)
+        self._made.clear()  # the private keys are the nodes' own from here on
         for member in self.hospitals:
             self._serve("node", member)
         for member in self.hospitals:
             wait_ready(self._children[member])
+            advance()
         self.until(lambda: all(self.height(m) >= 0 for m in self.hospitals))
+
+    def _join(self, member: MemberId, data: bytes) -> None:
+        card, keys = self._made[member]
+        join_node(self.place / member, card, data, keys=keys)
 
     def _serve(self, kind: str, folder: str) -> Child:
         child = self._family.start(
@@ -111,10 +134,21 @@ class Town:
         self._children[folder] = child
         return child
 
-    def each(self, do: Callable[[MemberId], T]) -> dict[MemberId, T]:
-        """Do something for every hospital, side by side."""
+    def each(
+        self, do: Callable[[MemberId], T], advance: Callable[..., None] = lambda: None
+    ) -> dict[MemberId, T]:
+        """Do something for every hospital, side by side; call `advance` as each is done."""
         with ThreadPoolExecutor(len(self.names)) as pool:
-            return dict(zip(self.names, pool.map(do, self.names), strict=True))
+            found: dict[MemberId, T] = {}
+            try:
+                for member, result in zip(self.names, pool.map(do, self.names), strict=True):
+                    found[member] = result
+                    advance()
+            except BaseException:
+                # Who still waits for a node's answer would hold up Ctrl-C; an ended one gives none.
+                self._family.stop()
+                raise
+            return found
 
     def ask(
         self, member: MemberId, method: str, path: str, body: dict[str, object] | None = None
