@@ -13,6 +13,7 @@ from concura.cli.story.tell import Teller
 from concura.cli.story.town import Town
 from concura.errors import StudyAborted, say
 from concura.learning import Model, make_study
+from concura.types import MemberId
 
 __all__ = ["Learned", "play_learning"]
 
@@ -58,12 +59,27 @@ def play_learning(
     study = str(town.ask(opener, "POST", "/studies", body)["study"])
     label_rounds = int(settings["rounds"])
     losses, ended = _follow(town, teller, study, label_rounds)
-    if ended["kind"] != "published":
-        raise StudyAborted("told", detail=ended["words"][teller.output.lang])
+    # The others have the model a moment later: each compares it with the one published.
+    everyone = town.each(lambda member: _await(town, member, study))
+    for event in (ended, *everyone.values()):
+        if event["kind"] != "published":
+            raise StudyAborted("told", detail=event["words"][teller.output.lang])
     answer = town.ask(opener, "GET", f"/models/{ended['model']}")
     model = Model.decode(b64decode(answer["model"]))
     _tell(teller, model, losses, town)
     return Learned(model, answer["origin"])
+
+
+def _await(town: Town, member: MemberId, study: str) -> dict[str, Any]:
+    """Wait until a hospital's node has the model, or says why it has none."""
+    seen = 0
+    while True:
+        path = f"/studies/{study}/events?after={seen}&wait=30"
+        events: list[dict[str, Any]] = town.ask(member, "GET", path)["events"]
+        seen += len(events)
+        for event in events:
+            if event["kind"] in {"published", "ended"}:
+                return event
 
 
 def _follow(
