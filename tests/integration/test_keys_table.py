@@ -16,32 +16,18 @@ import pytest
 from concura.adapters.sqlite_keys import SqliteKeyTable
 from concura.adapters.system import SystemRandomness
 from concura.errors import (
-    ConcuraError,
     FolderFormat,
     FolderUnusable,
     KeyUnavailable,
     NotFound,
     StoreCorrupt,
 )
-from concura.sealing import Erasure, unwrap_key, wrap_key
+from concura.sealing import Erasure
 from concura.sealing.suite import AES, SM
+from concura.testing.keys import Root
 
 DAY_MS = 24 * 3_600_000
 NOW = 1_700_000_000_000
-
-
-class Root:
-    """As much of a key store as the key table uses; counts what it opened."""
-
-    def __init__(self, root=b"r" * 32):
-        self.root, self.opened = root, 0
-
-    def wrap_aes(self, key):
-        return wrap_key(self.root, key)
-
-    def unwrap_aes(self, wrapped):
-        self.opened += 1
-        return unwrap_key(self.root, wrapped)
 
 
 def table_in(folder, root=b"r" * 32):
@@ -474,32 +460,6 @@ def test_killed_at_any_moment_no_key_is_lost_and_no_erased_key_comes_back(tmp_pa
     assert table.state().epochs == 1
     assert table.state().due_ms is None
     table.close()
-
-
-def test_whatever_the_bytes_of_the_file_only_our_errors_come_out(tmp_path):
-    table = table_in(tmp_path)
-    make(table, *names(50))
-    table.close()
-    whole, seed = (tmp_path / "keys.db").read_bytes(), random.Random(3)
-    for _ in range(60):
-        data = bytearray(whole)
-        for _ in range(seed.randint(1, 30)):
-            data[seed.randrange(len(data))] = seed.randrange(256)
-        (tmp_path / "keys.db").write_bytes(data[: seed.choice([len(data), 5_000, 100])])
-        for name in ("keys.db-wal", "keys.db-shm"):
-            (tmp_path / name).unlink(missing_ok=True)
-        try:
-            table = table_in(tmp_path)
-        except ConcuraError:
-            continue
-        try:
-            for patient in names(50):
-                try:
-                    table.patient_keys(patient)
-                except ConcuraError:
-                    continue
-        finally:
-            table.close()
 
 
 def test_under_the_other_suite_the_table_works_alike_and_neither_opens_the_others(tmp_path):
