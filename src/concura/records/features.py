@@ -84,12 +84,12 @@ class FeatureSet:
         return tuple(name for f in self.features for name in _columns(f))
 
     def labels(self, lang: str = "en") -> dict[str, str]:
-        """Return what people read for each column name."""
+        """Return what people read for each column name, and for a category as a whole."""
         words = "zh" if lang.lower().startswith("zh") else "en"
         found: dict[str, str] = {}
         for feature in self.features:
+            found[feature.name] = feature.label[words]
             if feature.kind != "category":
-                found[feature.name] = feature.label[words]
                 continue
             for (name, _, _), label in zip(
                 feature.categories, feature.category_labels, strict=True
