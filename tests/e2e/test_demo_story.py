@@ -396,7 +396,7 @@ def test_a_second_verifier_agrees_with_every_block_of_the_kept_ledger(told):
     counts = re.search(
         r"ledger verified: (\d+) blocks, (\d+) entries, final up to block (\d+)", told.out
     )
-    assert 2 < int(counts[1]) <= len(blocks) <= int(counts[1]) + 3  # the access log's anchors
+    assert 2 < int(counts[1]) <= len(blocks) <= int(counts[1]) + 3  # anchors came after
     assert len(replay(told.kept)) > 20
     assert int(counts[3]) <= len(blocks) - 1
 
@@ -455,18 +455,19 @@ def test_private_files_are_their_owners_alone(told):
 
 
 def test_the_kept_consortium_starts_again_and_knows_its_ledger(told, capsys, tmp_path):
-    place = tmp_path / "kept"
-    shutil.copytree(told.kept, place)
+    place = Path(shutil.copytree(told.kept, tmp_path / "kept"))
     height = len(stored_blocks(told.kept)) - 1
     try:
         assert main(["up", str(place), "--lang", "en"]) == 0
-        capsys.readouterr()
-        assert main(["status", str(place), "--json"]) == 0
-        found = json.loads(capsys.readouterr().out)
+        for _ in range(100):  # a node that missed the last block fetches it first
+            capsys.readouterr()
+            assert main(["status", str(place), "--json"]) == 0
+            found = json.loads(capsys.readouterr().out)["processes"]
+            if min(one.get("height", -1) for one in found) >= height:
+                break
     finally:
         assert main(["down", str(place), "--lang", "en"]) == 0
-    assert len(found["processes"]) == 5
-    assert all(one["running"] and one["height"] >= height for one in found["processes"])
+    assert [one["running"] and one["height"] >= height for one in found] == [True] * 5
     assert stored_blocks(place)[: height + 1] == stored_blocks(told.kept)
 
 
